@@ -1,0 +1,164 @@
+"""From bytes to the RGB pixels a network sees. The only decoder and the only resize in the package.
+
+Training, validation, the export check and prediction all come through here, so that a photo looks the same to the
+network wherever it is read.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vision_ft.errors import UnreadablePhoto
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+
+# Formats whose decoders ship with Pillow and are kept safe there. Everything else is refused by name.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+
+# Twice the pixels at which Pillow starts to warn; Pillow itself refuses above the same figure. Read from the header,
+# before memory is taken.
+MAX_PIXELS = 178_956_970
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+_FILTERS: dict[str, Image.Resampling] = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a photo of any size becomes the rectangle that a network sees.
+
+    Attributes:
+        height: rows of the network's input, in pixels.
+        width: columns of the network's input, in pixels.
+        crop: the share of the photo kept, measured along each side of the largest box that fits; in (0, 1].
+        interpolation: the resampling filter; always antialiased.
+        resize: ``"shorter"`` keeps the photo's proportions and cuts the longer side; ``"squash"`` keeps all of the
+            photo and gives up its proportions.
+    """
+
+    height: int
+    width: int
+    crop: float
+    interpolation: Interpolation
+    resize: Literal["shorter", "squash"] = "shorter"
+
+    def box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """The part of a photo of that size which is kept: left, top, right, bottom, in pixels of the photo."""
+        box_width, box_height = float(width), float(height)
+        if self.resize == "shorter":
+            scale = min(width / self.width, height / self.height)
+            box_width, box_height = self.width * scale, self.height * scale
+        box_width, box_height = box_width * self.crop, box_height * self.crop
+        left, top = (width - box_width) / 2, (height - box_height) / 2
+        return left, top, left + box_width, top + box_height
+
+
+def looks_like_photo(path: Path) -> bool:
+    """Whether a file's name says that it is a photo: a known suffix, and not hidden."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def decode(source: str | os.PathLike[str] | bytes) -> Image.Image:
+    """Read a photo to its last row.
+
+    Args:
+        source: a file's path, or the file's bytes.
+
+    Returns:
+        A fully loaded Pillow image in mode RGB, turned as its EXIF orientation says; the first frame of an animation;
+        transparency laid on white.
+
+    Raises:
+        UnreadablePhoto: the file is missing, broken, too large or in a format that is not read. The message is the
+            reason, without the path.
+    """
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise UnreadablePhoto(error.strerror or str(error)) from error
+    if not data:
+        raise UnreadablePhoto("the file is empty")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UnreadablePhoto(f"{image.width} × {image.height} pixels is more than the {MAX_PIXELS:,} allowed")
+            image.load()
+            return upright_rgb(image)
+    except UnreadablePhoto:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadablePhoto(f"not one of the formats read here ({', '.join(FORMATS)})") from error
+    except MemoryError as error:
+        raise UnreadablePhoto("not enough memory to decode it") from error
+    except Exception as error:
+        # A broken file makes Pillow's format plugins raise almost anything (SyntaxError, struct.error, IndexError …);
+        # whatever it is, it concerns this one photo.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UnreadablePhoto(reason) from error
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow image as an upright RGB one: EXIF orientation applied, transparency laid on white, 16 bits scaled."""
+    image = _upright(image)
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I"):  # 16-bit grey: ``convert`` would clip it to white
+        deep = np.asarray(image).astype(np.int64)
+        return Image.fromarray((deep.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise UnreadablePhoto("floating-point pixels have no known range; save it with 8 bits a channel")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        # The pixels are good and only the note about their orientation is not: keep the photo as it lies.
+        return image
+
+
+def resize(image: Image.Image, framing: Framing, box: tuple[float, float, float, float] | None = None) -> Pixels:
+    """Resample a box of an RGB image to the framing's size.
+
+    Args:
+        image: an RGB Pillow image.
+        framing: gives the size and the filter.
+        box: left, top, right, bottom in pixels of the image; the framing's own central box if not given.
+
+    Returns:
+        uint8 array of shape (height, width, 3).
+    """
+    region = framing.box(image.width, image.height) if box is None else box
+    size = (framing.width, framing.height)
+    return np.asarray(image.resize(size, _FILTERS[framing.interpolation], box=region), dtype=np.uint8)
+
+
+def read(source: str | os.PathLike[str] | bytes, framing: Framing) -> Pixels:
+    """Decode a photo and frame it for a network.
+
+    Returns:
+        uint8 array of shape (framing.height, framing.width, 3), RGB.
+
+    Raises:
+        UnreadablePhoto: as :func:`decode`.
+    """
+    return resize(decode(source), framing)
