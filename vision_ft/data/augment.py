@@ -1,0 +1,125 @@
+"""Random views of training photos, by Albumentations, drawn from the seed, the epoch and the photo alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Albumentations asks a package index for a newer version when it is imported, unless told not to beforehand.
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import albumentations as A  # noqa: N812 - its documented name
+import numpy as np
+from PIL import Image
+
+from vision_ft.errors import ConfigError, nearest
+from vision_ft.imaging import Framing, Pixels, resize
+
+CROP = "RandomResizedCrop"
+# What a photo may go through when nothing is set: a crop of at least half of it, mirrored every other time, light
+# changes of colour. Mild, because a pretrained backbone on little data gains more from order than from noise.
+DEFAULT: tuple[dict[str, Any], ...] = (
+    {"transform": CROP, "scale": [0.5, 1.0]},
+    {"transform": "HorizontalFlip"},
+    {
+        "transform": "ColorJitter",
+        "brightness": 0.2,
+        "contrast": 0.2,
+        "saturation": 0.2,
+        "hue": 0.02,
+        "p": 0.8,
+    },
+)
+
+
+class Augmentation:
+    """A list of Albumentations transforms that is a pure function of a photo and a seed."""
+
+    def __init__(self, transforms: Sequence[Mapping[str, Any]], framing: Framing) -> None:
+        """Build the transforms.
+
+        Args:
+            transforms: each a mapping with the key ``transform``, the name of an Albumentations class, and that
+                class's arguments. A ``RandomResizedCrop`` must come first and takes its size from ``framing``;
+                without one, a photo is framed as in validation before the transforms.
+            framing: the size that a view must have.
+
+        Raises:
+            ConfigError: a name or an argument is wrong; every fault of the list is named.
+        """
+        self._framing = framing
+        faults: list[str] = []
+        built: list[Any] = []
+        for place, settings in enumerate(transforms):
+            try:
+                built.append(_build(dict(settings), place, framing))
+            except (ValueError, TypeError) as error:
+                faults.append(f"data.augment[{place}]: {' '.join(str(error).split())}")
+        if faults:
+            raise ConfigError("; ".join(faults))
+        self._crops = bool(built) and isinstance(built[0], _FramedCrop)
+        self._compose = A.Compose(built)
+
+    def __call__(self, photo: Image.Image, seed: Sequence[int]) -> Pixels:
+        """One random view.
+
+        Args:
+            photo: RGB.
+            seed: non-negative numbers; the same numbers give the same view, whatever came before and in whichever
+                process.
+
+        Returns:
+            uint8 array of shape (framing.height, framing.width, 3).
+
+        Raises:
+            ConfigError: the transforms give something other than such an array.
+        """
+        start = np.asarray(photo) if self._crops else resize(photo, self._framing)
+        self._reseed(seed)
+        view = self._compose(image=start)["image"]
+        expected = (self._framing.height, self._framing.width, 3)
+        if view.shape != expected or view.dtype != np.uint8:
+            raise ConfigError(
+                f"data.augment: the transforms give {view.dtype} of shape {view.shape}, the network takes uint8 of "
+                f"shape {expected}; leave out transforms that change size or type"
+            )
+        return np.ascontiguousarray(view)
+
+    def _reseed(self, seed: Sequence[int]) -> None:
+        # ``Compose.set_random_seed`` gives every transform the same seed, and then a flip and a jitter of equal
+        # probability always come together. Each gets a seed of its own here.
+        steps = self._compose.transforms
+        states = np.random.SeedSequence(list(seed)).generate_state(len(steps) + 1)
+        self._compose.set_random_seed(int(states[-1]))
+        for step, state in zip(steps, states, strict=False):
+            step.set_random_seed(int(state))
+
+
+class _FramedCrop(A.RandomResizedCrop):  # type: ignore[misc]  # Albumentations ships no types
+    """Albumentations' random box, resampled by the package's own filter: the one that validation and serving use."""
+
+    def __init__(self, framing: Framing, **settings: Any) -> None:
+        super().__init__(size=(framing.height, framing.width), strict=True, **settings)
+        self.framing = framing
+
+    def apply(self, img: Pixels, crop_coords: tuple[int, int, int, int], **_: Any) -> Pixels:
+        """Resample the box that Albumentations drew."""
+        return resize(Image.fromarray(img), self.framing, box=crop_coords)
+
+
+def _build(settings: dict[str, Any], place: int, framing: Framing) -> Any:
+    name = settings.pop("transform", None)
+    if not isinstance(name, str):
+        raise ValueError("lacks the key 'transform', the name of an Albumentations class")
+    if name == CROP:
+        if place != 0:
+            raise ValueError(f"{CROP} must come first in the list")
+        if "size" in settings:
+            raise ValueError(f"{CROP} takes its size from the weights; set model.image_size to change it")
+        return _FramedCrop(framing, **settings)
+    kind = getattr(A, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, A.BasicTransform)):
+        known = [key for key, value in vars(A).items() if isinstance(value, type)]
+        raise ValueError(f"Albumentations has no transform {name!r}{nearest(name, known)}")
+    return kind(strict=True, **settings)

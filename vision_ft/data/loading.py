@@ -1,0 +1,140 @@
+"""Photos to batches: the dataset, the order photos come in, and what a batch is."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset, DistributedSampler, get_worker_info
+
+from vision_ft.data.augment import Augmentation
+from vision_ft.errors import UnreadablePhoto
+from vision_ft.imaging import Framing, Pixels, decode, resize
+
+# Which photo, in which epoch: the epoch travels with the index, so workers that outlive an epoch need not be told.
+Place: TypeAlias = tuple[int, int]
+
+
+class Sample(NamedTuple):
+    """One photo; ``pixels`` is uint8 (height, width, 3), or the reason why there are none."""
+
+    pixels: Pixels | str
+    label: int
+    row: int
+
+
+class Batch(NamedTuple):
+    """What a step gets.
+
+    Attributes:
+        pixels: uint8 tensor (photos, height, width, 3).
+        labels: int64 tensor (photos,), class numbers.
+        rows: int64 tensor (photos,), places in the dataset.
+        unreadable: path and reason of photos that broke since they were first read; not in the tensors.
+    """
+
+    pixels: torch.Tensor
+    labels: torch.Tensor
+    rows: torch.Tensor
+    unreadable: list[tuple[str, str]]
+
+
+class PhotoDataset(Dataset[Sample]):
+    """Photos with labels, framed or augmented."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        labels: Sequence[int],
+        keys: Sequence[str],
+        framing: Framing,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Hold on to what is given; nothing is read yet.
+
+        Args:
+            paths: where the photos lie.
+            labels: their class numbers.
+            keys: what a photo's random views hang on: its path below the root, the same on every machine.
+            framing: the size of what comes out.
+            augmentation: random views; plain framing if not given.
+            seed: of the random views.
+        """
+        self._paths = list(paths)
+        self._labels = list(labels)
+        self._seeds = [zlib.crc32(key.encode()) for key in keys]
+        self._framing = framing
+        self._augmentation = augmentation
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """The number of photos."""
+        return len(self._paths)
+
+    def path(self, row: int) -> Path:
+        """Where a photo lies."""
+        return self._paths[row]
+
+    def __getitem__(self, place: Place) -> Sample:
+        """The view of photo ``place[1]`` in epoch ``place[0]``."""
+        epoch, row = place
+        if get_worker_info() is not None:
+            # A worker is one of several processes; OpenCV's own threads would only get in their way.
+            cv2.setNumThreads(0)
+        try:
+            photo = decode(self._paths[row])
+        except UnreadablePhoto as error:
+            return Sample(str(error), self._labels[row], row)
+        if self._augmentation is None:
+            pixels = resize(photo, self._framing)
+        else:
+            pixels = self._augmentation(photo, (self._seed, epoch, self._seeds[row]))
+        return Sample(pixels, self._labels[row], row)
+
+    def collate(self, samples: Sequence[Sample]) -> Batch:
+        """Stack the readable samples, and name the others."""
+        good = [(sample.pixels, sample) for sample in samples if not isinstance(sample.pixels, str)]
+        shape = (self._framing.height, self._framing.width, 3)
+        pixels = np.stack([pixels for pixels, _ in good]) if good else np.zeros((0, *shape), np.uint8)
+        return Batch(
+            pixels=torch.from_numpy(pixels),
+            labels=torch.tensor([sample.label for _, sample in good], dtype=torch.int64),
+            rows=torch.tensor([sample.row for _, sample in good], dtype=torch.int64),
+            unreadable=[
+                (str(self._paths[sample.row]), sample.pixels) for sample in samples if isinstance(sample.pixels, str)
+            ],
+        )
+
+
+class PhotoSampler(DistributedSampler[Place]):
+    """The order of the photos: a pure function of seed, epoch and rank.
+
+    A ``DistributedSampler``, because Lightning puts one of its own in the place of anything else.
+    """
+
+    def __init__(
+        self, dataset: PhotoDataset, *, shuffle: bool, seed: int = 0, rank: int = 0, world_size: int = 1
+    ) -> None:
+        """Shuffled, every rank gets equally many photos; in order, each photo comes exactly once over all ranks."""
+        super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)
+
+    def __iter__(self) -> Iterator[Place]:
+        """Yield (epoch, row)."""
+        if self.shuffle:
+            rows: Iterator[int] = super().__iter__()  # type: ignore[assignment]
+        else:
+            # Without the padding of the base class, which would count some photos twice.
+            rows = iter(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
+        return ((self.epoch, row) for row in rows)
+
+    def __len__(self) -> int:
+        """The number of photos of this rank."""
+        if self.shuffle:
+            return super().__len__()
+        return len(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]

@@ -1,0 +1,194 @@
+"""The LightningDataModule: from a folder's path to batches."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.trainer.states import TrainerFn
+from torch.utils.data import DataLoader
+
+from vision_ft.data import augment as augmenting
+from vision_ft.data.augment import Augmentation
+from vision_ft.data.draw import draw_if_missing
+from vision_ft.data.layout import TEST, TRAIN, VAL, list_photos
+from vision_ft.data.loading import Batch, PhotoDataset, PhotoSampler, Sample
+from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable, scan
+from vision_ft.data.split import Split, deal, describe
+from vision_ft.errors import CheckpointError, ConfigError, DataError
+from vision_ft.imaging import Framing
+
+_DRAWN = "drawn:"
+_MOST_WORKERS = 16
+# How many photos an export is compared on.
+_GOLDEN = 64
+
+
+class PhotoData(pl.LightningDataModule):
+    """A labelled folder of photos."""
+
+    framing: Framing
+
+    def __init__(
+        self,
+        root: str,
+        split: Split = Split(),  # noqa: B008 - frozen
+        augment: list[dict[str, Any]] | None = None,
+        batch_size: int = 32,
+        num_workers: int | None = None,
+        max_unreadable: float = 0.05,
+        seed: int = 0,
+    ) -> None:
+        """List the folder; photos are read in :meth:`setup`.
+
+        Args:
+            root: a folder with one folder a class, or with train, val and test folders above those.
+                ``drawn:FOLDER`` is a folder of practice drawings, drawn there when it is missing.
+            split: how photos are dealt out where the folder does not say.
+            augment: Albumentations transforms by name with their arguments, for training photos. ``[]`` for none;
+                a mild list if not given.
+            batch_size: photos a step, on each device.
+            num_workers: processes that read photos; fitted to the machine if not given.
+            max_unreadable: the share of photos that may be unreadable before the run is stopped.
+            seed: of the order of photos and of their random views; the command line takes it from seed_everything.
+
+        Raises:
+            DataError: the folder cannot be used.
+            ConfigError: a setting is out of range.
+        """
+        super().__init__()
+        faults = []
+        if batch_size < 1:
+            faults.append(f"data.batch_size is {batch_size}, must be 1 or more")
+        if not 0 <= max_unreadable <= 1:
+            faults.append(f"data.max_unreadable is {max_unreadable:g}, must be a share between 0 and 1")
+        if num_workers is not None and num_workers < 0:
+            faults.append(f"data.num_workers is {num_workers}, must be 0 or more")
+        if faults:
+            raise ConfigError("; ".join(faults))
+        self._split = split
+        self._augment = augmenting.DEFAULT if augment is None else augment
+        self._batch_size = batch_size
+        self._num_workers = num_workers
+        self._max_unreadable = max_unreadable
+        self._seed = seed
+        self._manifest: Manifest | None = None
+        folder = root.removeprefix(_DRAWN)
+        if root.startswith(_DRAWN):
+            draw_if_missing(Path(folder))
+        self._listing = list_photos(Path(folder).expanduser())
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in natural order."""
+        return self._listing.classes
+
+    @property
+    def folder_name(self) -> str:
+        """The name of the folder, for people."""
+        return self._listing.root.resolve().name
+
+    @property
+    def manifest(self) -> Manifest:
+        """The photos that were read, with their sides; after :meth:`setup`."""
+        if self._manifest is None:
+            self._manifest = self._read()
+        return self._manifest
+
+    def _read(self) -> Manifest:
+        manifest = scan(self._listing)
+        check_readable(manifest, self._max_unreadable)
+        return deal(manifest, self._split)
+
+    def describe(self) -> list[str]:
+        """What a person should know of the data, in lines."""
+        lines = [describe(self.manifest)]
+        if broken := self.manifest.unreadable.height:
+            lines += [f"{broken} cannot be read and {'is' if broken == 1 else 'are'} left out:"]
+            lines += describe_unreadable(self.manifest)
+        return lines
+
+    def setup(self, stage: str) -> None:
+        """Read the photos and deal them out."""
+        manifest = self.manifest
+        if stage == "test" and not manifest.counts()[TEST]:
+            raise DataError(f"data.root: {str(manifest.root)!r} has no test part to test on")
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Shuffled and augmented batches; the last, smaller one is kept."""
+        rows = self.manifest.part(TRAIN)
+        dataset = PhotoDataset(
+            self.manifest.paths(rows),
+            self.manifest.labels(rows),
+            rows["path"].to_list(),
+            self.framing,
+            Augmentation(self._augment, self.framing),
+            self._seed,
+        )
+        return self._loader(dataset, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """Validation photos in order, framed as prediction frames them."""
+        return self._plain_loader(VAL)
+
+    def test_dataloader(self) -> DataLoader[Sample]:
+        """Test photos in order, framed as prediction frames them."""
+        return self._plain_loader(TEST)
+
+    def _plain_loader(self, split: str) -> DataLoader[Sample]:
+        rows = self.manifest.part(split)
+        paths, labels = self.manifest.paths(rows), self.manifest.labels(rows)
+        return self._loader(PhotoDataset(paths, labels, rows["path"].to_list(), self.framing), shuffle=False)
+
+    def _loader(self, dataset: PhotoDataset, *, shuffle: bool) -> DataLoader[Sample]:
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        workers = fitting_workers(world_size) if self._num_workers is None else self._num_workers
+        return DataLoader(
+            dataset,
+            batch_size=self._batch_size,
+            sampler=PhotoSampler(dataset, shuffle=shuffle, seed=self._seed, rank=rank, world_size=world_size),
+            collate_fn=dataset.collate,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
+        )
+
+    def golden(self) -> list[Path]:
+        """Photos that an export is compared on: from validation first, then from training, at most 64."""
+        paths: list[Path] = []
+        for split in (VAL, TRAIN):
+            rows = self.manifest.part(split)
+            # Spread over the part, which lies in order of classes.
+            step = max(1, rows.height // max(1, _GOLDEN - len(paths)))
+            paths += self.manifest.paths(rows.gather_every(step))[: _GOLDEN - len(paths)]
+        return paths
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the data: enough to find it again and to tell whether it changed."""
+        manifest = self.manifest
+        return {
+            "root": str(manifest.root.resolve()),
+            "fingerprint": manifest.fingerprint(),
+            "photos": manifest.counts(),
+            "golden": [str(path.resolve()) for path in self.golden()],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Refuse to resume training on other data than the checkpoint's: what was held out there may not be here."""
+        training = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if training and state_dict["fingerprint"] != self.manifest.fingerprint():
+            raise CheckpointError(
+                "--ckpt_path: the photos, their labels or the split changed since that checkpoint was written, so the "
+                "run cannot be resumed; start anew from its weights with --model.weights bundle:PATH"
+            )
+
+
+def fitting_workers(world_size: int) -> int:
+    """How many processes read photos for one device: one core of those it has is left to the training itself."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MOST_WORKERS, max(1, cores // world_size - 1))
+
+
+__all__ = ["Batch", "PhotoData", "fitting_workers"]
