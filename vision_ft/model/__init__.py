@@ -1,0 +1,1 @@
+"""Weights, backbones and the LightningModule; knows no epochs."""

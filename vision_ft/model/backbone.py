@@ -1,0 +1,226 @@
+"""A timm classifier with the weights asked for and the preprocessing that belongs to them."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from vision_ft.errors import ConfigError, WeightsError, nearest
+from vision_ft.model import weights as reading
+from vision_ft.model.weights import Loaded, Source, State
+from vision_ft.spec import Preprocessing, WeightsOrigin, preprocessing_from
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_CROP = 0.875
+_FILTERS = ("nearest", "bilinear", "bicubic", "lanczos")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """What :func:`build` gives.
+
+    Attributes:
+        module: timm's network; float (photos, 3, height, width) in, logits (photos, classes) out.
+        preprocessing: as the weights were trained.
+        origin: which weights were loaded.
+    """
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    origin: WeightsOrigin
+
+
+def build(name: str, source: str, classes: Sequence[str], image_size: int | None = None) -> Backbone:
+    """Build a backbone with a head for some classes.
+
+    The head's rows of classes that the weights know by name (``bundle:``) are kept; the others start anew.
+
+    Args:
+        name: timm's name, with or without a tag (``resnet50.a1_in1k``).
+        source: where the weights come from, see :mod:`vision_ft.model.weights`.
+        classes: names in the order of the logits.
+        image_size: height and width of the network's input; the weights' own if not given.
+
+    Raises:
+        ConfigError: timm has no such backbone, or it does not take that size.
+        WeightsError: the weights cannot be had or do not fit.
+    """
+    parsed = reading.parse_source(source)
+    check_name(name)
+    if image_size is not None and image_size < 1:
+        raise ConfigError(f"model.image_size is {image_size}, must be 1 or more")
+    if parsed.kind == "timm":
+        return _download(name, classes, image_size)
+    module = create(name, len(classes), image_size)
+    _clear_head(module)
+    loaded = _read(parsed, name)
+    if loaded is None:
+        return Backbone(module, preprocessing_of(module, image_size), WeightsOrigin(str(parsed), None))
+    _fit_in(module, loaded, classes, parsed)
+    return Backbone(module, preprocessing_of(module, image_size), loaded.origin)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know, with the nearest that it does."""
+    if not timm.is_model(name):
+        raise ConfigError(
+            f"model.backbone: timm has no {name!r}{nearest(name.partition('.')[0], timm.list_models(), count=3)}; "
+            "timm.list_models() lists them all"
+        )
+
+
+def create(name: str, classes: int, image_size: int | None = None, **settings: Any) -> nn.Module:
+    """A timm network with a head for that many classes, its weights random.
+
+    Raises:
+        ConfigError: it does not take that image size, or has no head that can be swapped.
+    """
+    if image_size is not None:
+        config = timm.get_pretrained_cfg(name)
+        if config is not None and config.fixed_input_size:
+            settings["img_size"] = image_size
+    try:
+        module: nn.Module = timm.create_model(name, num_classes=classes, **settings)
+    except (AssertionError, ValueError, TypeError) as error:
+        size = f" at model.image_size {image_size}" if image_size is not None else ""
+        raise ConfigError(f"model.backbone: {name} cannot be built{size}: {error}") from error
+    if not hasattr(module, "get_classifier"):
+        raise ConfigError(f"model.backbone: {name} has no head that can be swapped; choose a classifier")
+    return module
+
+
+def preprocessing_of(module: Any, image_size: int | None = None) -> Preprocessing:
+    """The preprocessing that timm gives for a network's weights."""
+    config = module.pretrained_cfg
+    _, height, width = config.get("input_size", (3, 224, 224))
+    if image_size is not None:
+        height = width = image_size
+    interpolation = config.get("interpolation", "bicubic")
+    framing = {
+        "height": height,
+        "width": width,
+        "crop": float(config.get("crop_pct") or _CROP),
+        "interpolation": interpolation if interpolation in _FILTERS else "bicubic",
+        "resize": "squash" if config.get("crop_mode") == "squash" else "shorter",
+    }
+    mean, std = config.get("mean", _IMAGENET_MEAN), config.get("std", _IMAGENET_STD)
+    return preprocessing_from({"framing": framing, "mean": map(float, mean), "std": map(float, std)})
+
+
+def _clear_head(module: Any) -> None:
+    """Start a new head from zero: every class equally likely.
+
+    The random start of some families (EfficientNet's grows as classes get fewer) begins with confident nonsense that
+    takes epochs to unlearn; a linear head needs no randomness to begin from.
+    """
+    for name, tensor in module.state_dict().items():
+        if name.startswith(_head_prefixes(module)):
+            tensor.zero_()
+
+
+def _head_prefixes(module: Any) -> tuple[str, ...]:
+    """What the names of the classifier's tensors begin with; a distilled model has two classifiers."""
+    classifier = module.get_classifier()
+    wanted = classifier if isinstance(classifier, (tuple, list)) else [classifier]
+    return tuple(f"{name}." for name, part in module.named_modules() if any(part is one for one in wanted))
+
+
+def _read(source: Source, name: str) -> Loaded | None:
+    if source.kind == "random":
+        return None
+    if source.kind == "file":
+        return reading.read_file(source)
+    if source.kind == "bundle":
+        return reading.read_bundle(source, name)
+    loaded = reading.read_builtin(name)
+    return Loaded(reading.rename_in_order(loaded.state, create(name, 1000).state_dict()), loaded.origin)
+
+
+def _download(name: str, classes: Sequence[str], image_size: int | None) -> Backbone:
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise WeightsError(
+            f"model.weights: timm: has no pretrained weights for {name!r}; choose another backbone, or another source"
+        )
+    try:
+        module = create(name, len(classes), image_size, pretrained=True)
+        _clear_head(module)
+    except (OSError, RuntimeError, KeyError) as error:
+        # The hub's client raises its own kinds, all below OSError or RuntimeError, some of them pages long.
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(
+            f"model.weights: timm: could not get the weights of {name!r} ({type(error).__name__}: {reason}); "
+            "connect to the network once, point HF_HOME to a cache that has them, or use file:PATH or builtin:"
+        ) from error
+    tag = f"timm:{name.partition('.')[0]}.{config.tag}" if config.tag else f"timm:{name}"
+    origin = WeightsOrigin(
+        tag, reading.sha256_of_tensors(module.state_dict()), digest_of="tensors", licence=config.license
+    )
+    return Backbone(module, preprocessing_of(module, image_size), origin)
+
+
+def _fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source) -> None:
+    """Load tensors, all but the classifier's, and the classifier's rows of known classes."""
+    target: State = module.state_dict()
+    head = {name for name in target if name.startswith(_head_prefixes(module))}
+    state = _as_timm_names(module, loaded.state)
+    missing = [name for name in target if name not in state and name not in head]
+    wrong = [name for name in target if name in state and name not in head and state[name].shape != target[name].shape]
+    unknown = [name for name in state if name not in target]
+    if missing or wrong or unknown:
+        raise WeightsError(
+            f"model.weights: {source} does not fit {module.pretrained_cfg.get('architecture', 'the backbone')}: "
+            f"{_named('missing', missing)}{_named('unknown', unknown)}{_named('of another shape', wrong)}"
+            "name the backbone that the file was trained with"
+        )
+    kept = {name: state[name] for name in target if name in state and name not in head}
+    kept.update(_known_rows(target, state, head, loaded.classes, classes))
+    module.load_state_dict({**target, **kept})
+
+
+def _as_timm_names(module: Any, state: State) -> State:
+    """Where a family's files name or shape their tensors otherwise, timm itself has the translation."""
+    own = set(module.state_dict())
+    if own >= set(state):
+        return state
+    translate = getattr(__import__(type(module).__module__, fromlist=["_"]), "checkpoint_filter_fn", None)
+    if translate is None:
+        return state
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            translated: State = translate(dict(state), module)
+    except (KeyError, RuntimeError, AttributeError, ValueError, TypeError) as error:
+        _log.debug("no translation by timm: %s", error)
+        return state
+    return translated
+
+
+def _known_rows(
+    target: State, state: State, head: set[str], known: Sequence[str], classes: Sequence[str]
+) -> Mapping[str, torch.Tensor]:
+    rows = [(new, known.index(name)) for new, name in enumerate(classes) if name in known]
+    filled: dict[str, torch.Tensor] = {}
+    for name in head:
+        if rows and name in state and state[name].shape[1:] == target[name].shape[1:]:
+            tensor = target[name].clone()
+            for new, old in rows:
+                tensor[new] = state[name][old]
+            filled[name] = tensor
+    return filled
+
+
+def _named(what: str, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{what} {names[0]!r}{more}; "

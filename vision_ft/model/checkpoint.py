@@ -1,0 +1,116 @@
+"""Reading our own checkpoints, and only those."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from vision_ft.errors import CheckpointError
+from vision_ft.model.backbone import create
+from vision_ft.model.network import Network
+from vision_ft.spec import Preprocessing, WeightsOrigin, preprocessing_from
+
+# The key of our record in a Lightning checkpoint, and the key under which Lightning keeps the data module's.
+RECORD, DATA = "vision_ft", "PhotoData"
+SCHEMA = 1
+_PREFIX = "network."
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        backbone: timm's name.
+        classes: in the order of the logits.
+        image_size: as set, ``None`` where the weights' own was taken.
+        preprocessing: from photo to the network's input.
+        weights: where training began.
+        data: root, fingerprint, counts and golden photos of the data trained on; empty where there was none.
+        epoch: how many epochs were done.
+    """
+
+    backbone: str
+    classes: tuple[str, ...]
+    image_size: int | None
+    preprocessing: Preprocessing
+    weights: WeightsOrigin
+    data: dict[str, Any]
+    epoch: int
+
+    @classmethod
+    def of(cls, checkpoint: dict[str, Any], where: str) -> Self:
+        """Take the record out of a checkpoint that was read.
+
+        Raises:
+            CheckpointError: there is none, or one of another schema.
+        """
+        record = checkpoint.get(RECORD)
+        if not isinstance(record, dict) or "state_dict" not in checkpoint:
+            raise CheckpointError(
+                f"{where}: not a checkpoint of vision-ft; to start from another's weights use --model.weights file:PATH"
+            )
+        if record.get("schema") != SCHEMA:
+            raise CheckpointError(f"{where}: of schema {record.get('schema')}, this version reads {SCHEMA}")
+        return cls(
+            backbone=record["backbone"],
+            classes=tuple(record["classes"]),
+            image_size=record["image_size"],
+            preprocessing=preprocessing_from(record["preprocessing"]),
+            weights=WeightsOrigin(**record["weights"]),
+            data=checkpoint.get(DATA, {}),
+            epoch=int(checkpoint.get("epoch", -1)) + 1,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Fingerprint and counts of the data, without the paths of the machine it lay on."""
+        return {key: value for key, value in self.data.items() if key in ("fingerprint", "photos")}
+
+
+def read_checkpoint(path: Path) -> tuple[Record, dict[str, torch.Tensor]]:
+    """Read a checkpoint without running any code of it.
+
+    Returns:
+        The record and the tensors, by their names in the LightningModule.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or not ours.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint {str(path)!r}; a run keeps its own in its folder checkpoints/")
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A file of another kind leads the unpickler anywhere.
+        reason = str(error).split("\n", maxsplit=1)[0][:160]
+        raise CheckpointError(f"{str(path)!r} is damaged or not a checkpoint of vision-ft ({reason})") from error
+    record = Record.of(content if isinstance(content, dict) else {}, repr(str(path)))
+    return record, content["state_dict"]
+
+
+def load_network(path: Path) -> tuple[Network, Record]:
+    """The network of a checkpoint, in eval mode, and its record.
+
+    Raises:
+        CheckpointError: as :func:`read_checkpoint`.
+    """
+    record, state = read_checkpoint(path)
+    network = Network(create(record.backbone, len(record.classes), record.image_size), record.preprocessing)
+    try:
+        network.load_state_dict(
+            {name.removeprefix(_PREFIX): tensor for name, tensor in state.items() if name.startswith(_PREFIX)}
+        )
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{str(path)!r}: its tensors do not fit timm's {record.backbone}; was it written with another timm?"
+        ) from error
+    return network.eval(), record
+
+
+def as_record(record: Record) -> dict[str, Any]:
+    """A record as plain values."""
+    return dataclasses.asdict(record)

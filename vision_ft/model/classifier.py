@@ -1,0 +1,165 @@
+"""The LightningModule: loss, metrics and the optimizer's groups."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+import pytorch_lightning as pl
+import torch
+from torch.nn import functional as F  # noqa: N812 - its usual name
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from vision_ft.errors import CheckpointError, ConfigError
+from vision_ft.model.backbone import build
+from vision_ft.model.checkpoint import RECORD, SCHEMA, Record
+from vision_ft.model.network import Network
+from vision_ft.spec import Preprocessing, WeightsOrigin
+
+
+class _Batch(Protocol):
+    @property
+    def pixels(self) -> torch.Tensor: ...
+    @property
+    def labels(self) -> torch.Tensor: ...
+    @property
+    def unreadable(self) -> list[tuple[str, str]]: ...
+
+
+class Classifier(pl.LightningModule):
+    """A pretrained backbone with a head for some classes, trained with cross-entropy by AdamW."""
+
+    def __init__(
+        self,
+        classes: Sequence[str],
+        backbone: str = "tf_efficientnet_lite0",
+        weights: str = "builtin:",
+        image_size: int | None = None,
+        weight_decay: float = 0.01,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        """Build the network and load its weights.
+
+        Args:
+            classes: names in the order of the logits; the command line takes them from the data.
+            backbone: timm's name of a classifier, for example resnet50 or convnext_tiny.in12k_ft_in1k.
+            weights: where pretrained weights come from: builtin:, timm:, file:PATH, bundle:PATH or random:.
+            image_size: height and width of the network's input; the weights' own if not given.
+            weight_decay: of AdamW, for all but norms and biases.
+            label_smoothing: the share of each label that is spread over all classes, in [0, 1).
+
+        Raises:
+            ConfigError: a setting is out of range, or timm has no such backbone.
+            WeightsError: the weights cannot be had.
+        """
+        super().__init__()
+        faults = []
+        if len(set(classes)) != len(classes) or len(classes) < 2:
+            faults.append(f"model.classes is {list(classes)}, must be two names or more, each once")
+        if weight_decay < 0:
+            faults.append(f"model.weight_decay is {weight_decay:g}, must be 0 or more")
+        if not 0 <= label_smoothing < 1:
+            faults.append(f"model.label_smoothing is {label_smoothing:g}, must be in [0, 1)")
+        if faults:
+            raise ConfigError("; ".join(faults))
+        self.classes = tuple(classes)
+        self.backbone_name = backbone
+        self._image_size = image_size
+        self._weight_decay = weight_decay
+        self._label_smoothing = label_smoothing
+        built = build(backbone, weights, classes, image_size)
+        self.origin: WeightsOrigin = built.origin
+        self.network = Network(built.module, built.preprocessing)
+        self.unreadable: dict[str, str] = {}
+        self._metrics = torch.nn.ModuleDict()
+        for part in ("train", "val", "test"):
+            self._metrics[f"{part}/loss"] = MeanMetric()
+            self._metrics[f"{part}/accuracy"] = MulticlassAccuracy(len(classes), average="micro")
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What a photo goes through before the network; the data module frames photos by it."""
+        return self.network.preprocessing
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Logits (photos, classes) of uint8 pixels (photos, height, width, 3)."""
+        logits: torch.Tensor = self.network(pixels)
+        return logits
+
+    def training_step(self, batch: _Batch, batch_idx: int) -> torch.Tensor | None:
+        """Cross-entropy, with label smoothing where set."""
+        return self._step(batch, "train")
+
+    def validation_step(self, batch: _Batch, batch_idx: int) -> None:
+        """Log-loss and accuracy on validation photos."""
+        self._step(batch, "val")
+
+    def test_step(self, batch: _Batch, batch_idx: int) -> None:
+        """Log-loss and accuracy on test photos."""
+        self._step(batch, "test")
+
+    def _step(self, batch: _Batch, part: str) -> torch.Tensor | None:
+        self.unreadable.update(batch.unreadable)
+        photos = len(batch.labels)
+        if not photos:  # every photo of the batch broke since the data was read
+            return None
+        # In float32 also under autocast: a loss in bfloat16 has two or three digits.
+        logits = self(batch.pixels).float()
+        loss = F.cross_entropy(logits, batch.labels)
+        mean_loss, accuracy = self._metric(f"{part}/loss"), self._metric(f"{part}/accuracy")
+        mean_loss.update(loss.detach(), weight=photos)
+        accuracy.update(logits.detach(), batch.labels)
+        self.log(f"{part}/loss", mean_loss, on_step=False, on_epoch=True, prog_bar=True)
+        self.log(f"{part}/accuracy", accuracy, on_step=False, on_epoch=True, prog_bar=True)
+        if part == "train" and self._label_smoothing:
+            return F.cross_entropy(logits, batch.labels, label_smoothing=self._label_smoothing)
+        return loss
+
+    def _metric(self, name: str) -> Metric:
+        return cast(Metric, self._metrics[name])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW (Loshchilov and Hutter, https://arxiv.org/abs/1711.05101) with every parameter in it from the start.
+
+        Two groups a stage, with and without weight decay. What trains, and how fast, is for the schedule to say; the
+        rates here are 0. A group added later would break resuming.
+        """
+        groups: list[dict[str, Any]] = []
+        for stage in self.network.stages:
+            parameters = [parameter for _, parameter in self.network.parameters_of(stage)]
+            for decayed in (True, False):
+                # Matrices and filters decay; norms and biases, which have one dimension, do not.
+                chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == decayed]
+                if chosen:
+                    decay = self._weight_decay if decayed else 0.0
+                    groups.append({"params": chosen, "weight_decay": decay, "stage": stage})
+        return torch.optim.AdamW(groups, lr=0.0)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write down what it takes to build this network again."""
+        checkpoint[RECORD] = {
+            "schema": SCHEMA,
+            "backbone": self.backbone_name,
+            "classes": list(self.classes),
+            "image_size": self._image_size,
+            "preprocessing": dataclasses.asdict(self.preprocessing),
+            "weights": dataclasses.asdict(self.origin),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another network, and take over where its weights came from."""
+        record = Record.of(checkpoint, "--ckpt_path")
+        ours = (self.backbone_name, self.classes, dataclasses.asdict(self.preprocessing))
+        theirs = (record.backbone, record.classes, dataclasses.asdict(record.preprocessing))
+        names = ("model.backbone", "classes", "preprocessing")
+        if wrong := [
+            f"{name} is {mine}, in the checkpoint {other}"
+            for name, mine, other in zip(names, ours, theirs, strict=True)
+            if mine != other
+        ]:
+            raise CheckpointError(
+                f"--ckpt_path: {'; '.join(wrong)}; use the settings of its run, with --config RUN/config.yaml"
+            )
+        self.origin = record.weights

@@ -1,0 +1,94 @@
+"""The network apart from Lightning: pixels in, logits out, and stages that can be frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from vision_ft.model.stages import stages_of
+from vision_ft.spec import Preprocessing
+
+
+class Network(nn.Module):
+    """A backbone behind its own normalisation.
+
+    Attributes:
+        stages: the names of what can be frozen, from the bottom to the head.
+        preprocessing: what a photo goes through before :meth:`forward`.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, backbone: nn.Module, preprocessing: Preprocessing) -> None:
+        """Wrap a timm classifier; everything trains until :meth:`train_only` says otherwise."""
+        super().__init__()
+        # Pixels arrive with channels last, so convolutions are asked to work in that order: about twice as fast on
+        # a CPU, and what tensor cores want.
+        self.backbone = backbone.to(memory_format=torch.channels_last)
+        self.preprocessing = preprocessing
+        self.register_buffer("mean", torch.tensor(preprocessing.mean))
+        self.register_buffer("std", torch.tensor(preprocessing.std))
+        self._stages = stages_of(backbone)
+        self.stages = self._stages.names
+        self._frozen: frozenset[str] = frozenset()
+        self._batch_norm_frozen = False
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Logits of framed photos.
+
+        Args:
+            pixels: uint8 (photos, height, width, 3), RGB.
+
+        Returns:
+            float (photos, classes).
+        """
+        normalised = (pixels.float() / 255 - self.mean) / self.std
+        logits: torch.Tensor = self.backbone(normalised.permute(0, 3, 1, 2))
+        return logits
+
+    def parameters_of(self, stage: str) -> list[tuple[str, nn.Parameter]]:
+        """Names (as in this module) and parameters of one stage."""
+        of = self._stages.of_tensor
+        return [
+            (f"backbone.{name}", parameter) for name, parameter in self.backbone.named_parameters() if of[name] == stage
+        ]
+
+    def buffers_of(self, stage: str) -> list[tuple[str, torch.Tensor]]:
+        """Names (as in this module) and buffers of one stage."""
+        of = self._stages.of_tensor
+        return [(f"backbone.{name}", buffer) for name, buffer in self.backbone.named_buffers() if of[name] == stage]
+
+    def train_only(self, stages: Iterable[str], *, batch_norm_frozen: bool) -> None:
+        """Let some stages train and freeze the others.
+
+        A frozen stage takes no gradient and is in eval mode whole: its BatchNorm keeps its statistics, and its
+        stochastic depth and dropout are off.
+
+        Args:
+            stages: names out of :attr:`stages`.
+            batch_norm_frozen: whether BatchNorm in stages that train keeps its statistics too; its scale and shift
+                train all the same.
+        """
+        trained = frozenset(stages)
+        self._frozen = frozenset(self.stages) - trained
+        self._batch_norm_frozen = batch_norm_frozen
+        for stage in self.stages:
+            for _, parameter in self.parameters_of(stage):
+                parameter.requires_grad_(stage in trained)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Train or eval mode, but for what is frozen. Lightning calls this often; each call applies the state anew."""
+        super().train(mode)
+        if mode:
+            for name, module in self.backbone.named_modules():
+                frozen = self._stages.of_module.get(name) in self._frozen
+                if frozen or (self._batch_norm_frozen and isinstance(module, _NormBase)):
+                    # Not ``eval()``, which would descend into modules of other stages.
+                    module.training = False
+        return self
