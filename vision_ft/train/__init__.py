@@ -1,0 +1,1 @@
+"""Time: the schedule, the unfreezing, the run folder and the Lightning command line."""

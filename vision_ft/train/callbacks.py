@@ -1,0 +1,93 @@
+"""What happens around an epoch: the best weights are kept, and a line is printed."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+from rich.console import Console
+from torch import Tensor
+
+from vision_ft.train.run import RunFolder
+from vision_ft.train.unfreeze import Unfreeze
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the weights with the lowest validation log-loss, and the newest to resume from.
+
+    A resumed run has a folder of its own. The best of the run before comes along as a copy, for the resumed run may
+    not find a better one.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Write to the run's folder."""
+        super().__init__(
+            dirpath=folder.checkpoints,
+            filename=folder.best.stem,
+            monitor="val/loss",
+            mode="min",
+            save_top_k=1,
+            save_last=True,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+        self._best = folder.best
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the best of the run that is resumed."""
+        before = Path(state_dict["best_model_path"]) if state_dict.get("best_model_path") else None
+        if before is None or not before.is_file() or self._best.exists():
+            super().load_state_dict(state_dict)
+            return
+        self._best.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(before, self._best)
+        here = str(self._best)
+        score: Tensor = state_dict["best_model_score"]
+        super().load_state_dict(
+            {
+                **state_dict,
+                "dirpath": str(self.dirpath),
+                "best_model_path": here,
+                "best_k_models": {here: score},
+                "kth_best_model_path": here,
+                "last_model_path": "",
+            }
+        )
+
+
+class EpochLines(pl.Callback):
+    """One line an epoch that stays: what trained, how it scores, how long it took."""
+
+    def __init__(self, unfreeze: Unfreeze, console: Console) -> None:
+        """Print to a console; the schedule says what trains."""
+        self._unfreeze = unfreeze
+        self._console = console
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print the line; Lightning has validated by now."""
+        if not trainer.is_global_zero:
+            return
+        schedule = self._unfreeze.schedule(pl_module.network.stages)  # type: ignore[union-attr, arg-type]
+        trained = list(schedule.at(trainer.current_epoch).rates)
+        which = trained[0] if len(trained) == 1 else f"{trained[0]} to {trained[-1]}"
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        shown = ", ".join(
+            f"{name.replace('/', ' ')} {figures[name]:.4f}"
+            for name in ("train/loss", "val/loss", "val/accuracy")
+            if name in figures
+        )
+        seconds = time.monotonic() - self._start
+        self._console.print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {which}: {shown}  ({seconds:.0f} s)",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,184 @@
+"""LightningCLI, with our defaults and with errors for people."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from argparse import ArgumentError
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
+
+from vision_ft.data.module import PhotoData
+from vision_ft.errors import ConfigError, UsageError, nearest
+from vision_ft.model.checkpoint import read_checkpoint
+from vision_ft.model.classifier import Classifier
+from vision_ft.train.callbacks import BestCheckpoint, EpochLines
+from vision_ft.train.run import Run, RunFolder, new_run_folder
+from vision_ft.train.unfreeze import Unfreeze
+
+# Said by Lightning of what is meant here, or of what is none of the user's business.
+_MEANT = (
+    r".*does not have many workers.*",
+    r".*in eval mode at the start of training.*",
+    r"Experiment logs directory .* exists and is not empty.*",
+    r".*The number of training batches .* is smaller than the logging interval.*",
+    r"Checkpoint directory .* exists and is not empty.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+)
+
+
+class VisionCLI(LightningCLI):
+    """The verbs ``fit``, ``validate`` and ``test``."""
+
+    datamodule: PhotoData
+    model: Classifier
+    trainer: pl.Trainer
+
+    def __init__(self, args: Sequence[str]) -> None:
+        """Parse, build and run.
+
+        Args:
+            args: the verb and what follows it.
+
+        Raises:
+            InputError: the settings, the data or the weights are at fault.
+        """
+        self.console = Console(stderr=True)
+        self.folder: RunFolder | None = None
+        strict = {"exit_on_error": False}
+        _quieten()
+        super().__init__(
+            Classifier,
+            PhotoData,
+            seed_everything_default=0,
+            args=list(args),
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={**strict, **{verb: dict(strict) for verb in self.subcommands()}},
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The verbs, and which arguments of the Trainer's methods are not the user's to set."""
+        verbs = LightningCLI.subcommands()
+        return {verb: verbs[verb] | {"weights_only", "verbose"} for verb in ("fit", "validate", "test")}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the schedule and the run, and link what is declared once."""
+        parser.add_lightning_class_args(Unfreeze, "unfreeze")
+        parser.add_class_arguments(Run, "run")
+        parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse; a wrong key is named with the nearest right one."""
+        try:
+            self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        except ArgumentError as error:
+            raise _explain(error, self._known_keys()) from error
+        settings = self.config[self.config["subcommand"]]
+        if settings["ckpt_path"] is not None:
+            settings["ckpt_path"] = str(Path(settings["ckpt_path"]).expanduser())
+            read_checkpoint(Path(settings["ckpt_path"]))
+        elif self.config["subcommand"] != "fit":
+            raise UsageError(
+                f"{self.config['subcommand']} needs --ckpt_path, for example runs/NAME/latest/checkpoints/best.ckpt"
+            )
+
+    def _known_keys(self) -> list[str]:
+        return [
+            action.dest
+            for parser in self._subcommand_parsers.values()
+            for action in parser._actions
+            if action.dest != "help"
+        ]
+
+    def instantiate_classes(self) -> None:
+        """Build data, model and trainer. Where a checkpoint is given, its weights are the only ones that are read."""
+        settings = self.config[self.config["subcommand"]]
+        asked = settings["model"]["weights"]
+        if settings["ckpt_path"] is not None:
+            settings["model"]["weights"] = "random:"
+        super().instantiate_classes()
+        settings["model"]["weights"] = asked
+        self.datamodule.framing = self.model.preprocessing.framing
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """A trainer whose length is the schedule's, and whose defaults fit the machine."""
+        settings = self._get(self.config_init, "trainer")
+        if settings["precision"] is None:
+            kwargs["precision"] = _fitting_precision(settings["accelerator"])
+        if settings["enable_model_summary"] is None:
+            kwargs["enable_model_summary"] = False
+        callbacks: list[pl.Callback] = []
+        if settings["enable_progress_bar"] is None:
+            kwargs["enable_progress_bar"] = self.console.is_terminal
+            callbacks += [RichProgressBar(leave=False)] if self.console.is_terminal else []
+        if self.subcommand == "fit":
+            kwargs.update(self._fit_settings(settings, callbacks))
+        elif settings["logger"] is None:
+            kwargs["logger"] = False
+            self.save_config_callback = None
+        settings["callbacks"] = [*(settings["callbacks"] or []), *callbacks]
+        return super().instantiate_trainer(**kwargs)
+
+    def _fit_settings(self, settings: Any, callbacks: list[pl.Callback]) -> dict[str, Any]:
+        unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
+        schedule = unfreeze.schedule(self.model.network.stages)
+        run: Run = self._get(self.config_init, "run")
+        self.folder = new_run_folder(run, self.datamodule.folder_name)
+        callbacks += [BestCheckpoint(self.folder), EpochLines(unfreeze, self.console)]
+        changed: dict[str, Any] = {"default_root_dir": self.folder.path}
+        if settings["max_epochs"] is None and settings["max_steps"] == -1 and settings["max_time"] is None:
+            changed["max_epochs"] = schedule.epochs
+        if settings["logger"] is None:
+            place = self.folder.path
+            changed["logger"] = [kind(place, name="", version="") for kind in (CSVLogger, TensorBoardLogger)]
+        return changed
+
+    def before_fit(self) -> None:
+        """Say what is about to happen."""
+        if self.folder is None or not self.trainer.is_global_zero:
+            return
+        unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
+        lines = [
+            *self.datamodule.describe(),
+            f"{self.model.backbone_name} from {self.model.origin.source} at "
+            f"{self.model.preprocessing.framing.width} × {self.model.preprocessing.framing.height} pixels",
+            *unfreeze.schedule(self.model.network.stages).describe(),
+            f"run folder: {self.folder.path}",
+        ]
+        for line in lines:
+            self.console.print(line, highlight=False, soft_wrap=True, markup=False)
+        self.datamodule.manifest.write(self.folder.manifest)
+
+
+def _fitting_precision(accelerator: str | Any) -> str:
+    """Half the memory and about twice the speed where the GPU has bfloat16; plain float32 elsewhere."""
+    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
+
+
+def _quieten() -> None:
+    for message in _MEANT:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _explain(error: ArgumentError, known: Sequence[str]) -> ConfigError:
+    """One line for a person out of jsonargparse's message."""
+    text = " ".join((error.message or str(error)).split())
+    keys = re.findall(r"[Kk]ey ['\"]?([\w.\[\]]+)['\"]? is not expected|unrecognized arguments?: --([\w.]+)", text)
+    hints = [key for pair in keys for key in pair if key]
+    hint = "".join(nearest(key, known) for key in hints[:1])
+    return ConfigError(f"{text}{hint}")

@@ -1,0 +1,122 @@
+"""The folder of a run: made anew for each, never written over."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from vision_ft.errors import ConfigError
+
+# Lightning starts further processes of a run by the same command line; this tells them which folder is theirs.
+_RUN_OF_THIS_PROCESS = "VISION_FT_RUN_FOLDER"
+BEST, LAST = "best.ckpt", "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where runs are kept.
+
+    Attributes:
+        folder: holds all runs.
+        name: groups runs of one kind; the name of the data's folder if not given.
+    """
+
+    folder: str = "runs"
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``runs/NAME/TIME/`` and what lies in it."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the lowest validation log-loss."""
+        return self.checkpoints / BEST
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint, to resume from."""
+        return self.checkpoints / LAST
+
+    @property
+    def bundle(self) -> Path:
+        """The exported model."""
+        return self.path / "bundle"
+
+    @property
+    def manifest(self) -> Path:
+        """The table of the photos of this run."""
+        return self.path / "manifest.csv"
+
+    @property
+    def predictions(self) -> Path:
+        """What the exported model said of the validation and test photos."""
+        return self.path / "predictions.csv"
+
+    @property
+    def config(self) -> Path:
+        """The resolved settings: enough to repeat the run."""
+        return self.path / "config.yaml"
+
+
+def new_run_folder(run: Run, default_name: str) -> RunFolder:
+    """Make the folder of a new run and let ``latest`` point to it.
+
+    Args:
+        run: where and under which name.
+        default_name: the name if the settings have none.
+
+    Raises:
+        ConfigError: the place cannot be written to, or the name is a path.
+    """
+    inherited = os.environ.get(_RUN_OF_THIS_PROCESS)
+    if inherited is not None:
+        return RunFolder(Path(inherited))
+    name = default_name if run.name is None else run.name
+    if not name or name != Path(name).name or name.startswith("."):
+        raise ConfigError(f"run.name is {name!r}, must be a plain name for a folder")
+    parent = Path(run.folder).expanduser() / name
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = _make_new(parent, stamp)
+        _point_latest(parent, folder)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise ConfigError(f"run.folder: {str(parent)!r} cannot hold runs: {error.strerror}") from error
+    os.environ[_RUN_OF_THIS_PROCESS] = str(folder.resolve())
+    return RunFolder(folder)
+
+
+def forget_run() -> None:
+    """Let the next run of this process have a folder of its own."""
+    os.environ.pop(_RUN_OF_THIS_PROCESS, None)
+
+
+def _make_new(parent: Path, stamp: str) -> Path:
+    """A folder that was not there before, also when two runs begin in one second."""
+    for number in range(1000):
+        folder = parent / (stamp if number == 0 else f"{stamp}-{number + 1}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(None, "too many runs began at once")
+
+
+def _point_latest(parent: Path, folder: Path) -> None:
+    latest, fresh = parent / "latest", parent / f".latest-{os.getpid()}"
+    if latest.exists() and not latest.is_symlink():
+        raise ConfigError(f"run.folder: {str(latest)!r} is no link of ours; move it away")
+    fresh.symlink_to(folder.name, target_is_directory=True)
+    fresh.replace(latest)

@@ -1,0 +1,186 @@
+"""What trains when, and how fast: a pure function of the epoch.
+
+Nothing here is stepped and nothing is remembered, so a resumed run is where it would have been.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vision_ft.errors import ConfigError, nearest
+
+HEAD = "head"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Some epochs in which some stages train.
+
+    Attributes:
+        epochs: how many.
+        stages: names; or ``all``; or a number, the head and the stages below it counted downwards.
+        lr: the learning rate of the topmost stage that trains.
+        layer_decay: each stage further down learns this many times as fast as the one above it.
+        warmup: the share of the phase in which rates rise from 0.
+        final_lr: the share of ``lr`` that is left at the end of the phase, reached along a cosine.
+    """
+
+    epochs: int
+    stages: list[str] | int | Literal["all"]
+    lr: float
+    layer_decay: float = 1.0
+    warmup: float = 0.0
+    final_lr: float = 1.0
+
+
+@dataclass(frozen=True)
+class Gradual:
+    """The rule: the head alone first, then one stage more every few epochs, from the head down.
+
+    After ULMFiT (Howard and Ruder, https://arxiv.org/abs/1801.06146): gradual unfreezing with discriminative rates.
+
+    Attributes:
+        head_epochs: epochs of the head alone.
+        every: epochs between one stage and the next.
+        until: how many stages below the head are unfrozen in the end; all if not given.
+        head_lr: learning rate while the head trains alone.
+        lr: learning rate of the topmost stage afterwards.
+        layer_decay: each stage further down learns this many times as fast as the one above it.
+        final_epochs: epochs with everything that was unfrozen, at the end; ``every`` if not given.
+        final_lr: the share of ``lr`` that is left at the end of the last phase, reached along a cosine.
+    """
+
+    head_epochs: int = 2
+    every: int = 1
+    until: int | None = None
+    head_lr: float = 3e-3
+    lr: float = 2e-4
+    layer_decay: float = 0.7
+    final_epochs: int | None = None
+    final_lr: float = 0.1
+
+    def phases(self, stages: int) -> list[Phase]:
+        """The rule spelt out for a network of that many stages, the head included."""
+        below = stages - 1 if self.until is None else min(self.until, stages - 1)
+        last = self.every if self.final_epochs is None else self.final_epochs
+        head = [Phase(self.head_epochs, 1, self.head_lr, warmup=0.1, final_lr=0.1)] if self.head_epochs else []
+        return head + [
+            Phase(
+                epochs=last if count == below else self.every,
+                stages=count + 1,
+                lr=self.lr,
+                layer_decay=self.layer_decay,
+                warmup=0.1,
+                final_lr=self.final_lr if count == below else 1.0,
+            )
+            for count in range(1, below + 1)
+        ]
+
+
+@dataclass(frozen=True)
+class State:
+    """What holds at one moment.
+
+    Attributes:
+        phase: the number of the phase, from 0.
+        rates: the learning rate of each stage that trains; the others are frozen.
+    """
+
+    phase: int
+    rates: dict[str, float]
+
+
+class Schedule:
+    """Phases resolved against the stages of a network."""
+
+    def __init__(self, phases: Sequence[Phase], stages: Sequence[str]) -> None:
+        """Check the phases.
+
+        Args:
+            phases: in order.
+            stages: the network's, from the bottom to the head.
+
+        Raises:
+            ConfigError: names every fault of every phase, and the stages there are.
+        """
+        faults = [] if phases else ["unfreeze: there is no phase"]
+        self._phases = tuple(phases)
+        self._trained: list[tuple[str, ...]] = []
+        for number, phase in enumerate(phases):
+            names, wrong = _resolve(phase.stages, stages)
+            wrong += _out_of_range(phase)
+            self._trained.append(names)
+            faults += [f"unfreeze.phases[{number}]: {fault}" for fault in wrong]
+        if faults:
+            raise ConfigError(f"{'; '.join(faults)}. The stages, from the bottom: {', '.join(stages)}")
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs all phases take."""
+        return sum(phase.epochs for phase in self._phases)
+
+    def at(self, epoch: float) -> State:
+        """What holds at a moment.
+
+        Args:
+            epoch: from 0; 1.5 is the middle of the second epoch. Beyond the last phase, its end holds.
+        """
+        number, start = 0, 0
+        while number + 1 < len(self._phases) and epoch >= start + self._phases[number].epochs:
+            start += self._phases[number].epochs
+            number += 1
+        phase = self._phases[number]
+        factor = _factor(phase, min(1.0, (epoch - start) / phase.epochs))
+        top_down = reversed(self._trained[number])
+        return State(
+            phase=number,
+            rates={stage: phase.lr * factor * phase.layer_decay**depth for depth, stage in enumerate(top_down)},
+        )
+
+    def describe(self) -> list[str]:
+        """A line a phase, for people."""
+        lines, start = [], 0
+        for phase, names in zip(self._phases, self._trained, strict=True):
+            end = start + phase.epochs
+            epochs = f"epoch {end}" if phase.epochs == 1 else f"epochs {start + 1} to {end}"
+            lines.append(f"{epochs}: {', '.join(reversed(names))} at {phase.lr:g}")
+            start = end
+        return lines
+
+
+def _resolve(wanted: list[str] | int | str, stages: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The stages meant, from the bottom up, and what is wrong with how they were named."""
+    if wanted == "all":
+        return tuple(stages), []
+    if isinstance(wanted, int):
+        if not 1 <= wanted <= len(stages):
+            return (), [f"stages is {wanted}, must be between 1 and {len(stages)}"]
+        return tuple(stages[len(stages) - wanted :]), []
+    names = [wanted] if isinstance(wanted, str) else wanted
+    wrong = [f"no stage {name!r}{nearest(name, stages)}" for name in names if name not in stages]
+    if not names:
+        wrong.append("names no stage")
+    wrong += [f"names {name!r} twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    return tuple(stage for stage in stages if stage in names), wrong
+
+
+def _out_of_range(phase: Phase) -> list[str]:
+    checks = [
+        (phase.epochs >= 1, f"epochs is {phase.epochs}, must be 1 or more"),
+        (phase.lr > 0 and math.isfinite(phase.lr), f"lr is {phase.lr:g}, must be above 0"),
+        (0 < phase.layer_decay <= 1, f"layer_decay is {phase.layer_decay:g}, must be above 0 and at most 1"),
+        (0 <= phase.warmup < 1, f"warmup is {phase.warmup:g}, must be in [0, 1)"),
+        (0 <= phase.final_lr <= 1, f"final_lr is {phase.final_lr:g}, must be in [0, 1]"),
+    ]
+    return [fault for fine, fault in checks if not fine]
+
+
+def _factor(phase: Phase, progress: float) -> float:
+    """How much of a phase's rate holds after a share of it: a linear rise, then half a cosine."""
+    if progress < phase.warmup:
+        return progress / phase.warmup
+    left = (progress - phase.warmup) / (1 - phase.warmup)
+    return phase.final_lr + (1 - phase.final_lr) * (1 + math.cos(math.pi * left)) / 2
