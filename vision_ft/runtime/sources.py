@@ -1,0 +1,50 @@
+"""From what a user names on a command line to paths of photos."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from vision_ft.errors import UsageError
+from vision_ft.imaging import looks_like_photo
+
+STANDARD_INPUT = "-"
+
+
+def photo_paths(named: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
+    """The photos that are meant, one after the other.
+
+    Args:
+        named: files, which are taken whatever their suffix; folders, in which photos are looked for at any depth;
+            ``-`` for a list on standard input, one path a line.
+        listed: the lines of standard input; read only for ``-``.
+
+    Returns:
+        An iterator over paths. What stands in a list is taken as it is, so that one missing file there is one line of
+        error, and the rest is predicted.
+
+    Raises:
+        UsageError: something named on the command line is not there, or a folder has no photo in it.
+    """
+    if missing := [name for name in named if name != STANDARD_INPUT and not os.path.exists(name)]:  # noqa: PTH110
+        raise UsageError(f"no file or folder {', '.join(map(repr, missing))}")
+    if empty := [name for name in named if Path(name).is_dir() and next(_walk(name), None) is None]:
+        raise UsageError(f"no photos below {', '.join(map(repr, empty))}")
+    return _expand(named, listed)
+
+
+def _expand(named: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
+    for name in named:
+        if name == STANDARD_INPUT:
+            yield from (path for line in listed if (path := line.rstrip("\r\n")))
+        elif Path(name).is_dir():
+            yield from _walk(name)
+        else:
+            yield name
+
+
+def _walk(folder: str) -> Iterator[str]:
+    for top, children, files in os.walk(folder):
+        children[:] = sorted(name for name in children if not name.startswith("."))
+        yield from (str(Path(top, name)) for name in sorted(files) if looks_like_photo(Path(name)))
