@@ -1,0 +1,78 @@
+"""Writing a bundle so that there is always a whole one: the old one until the new one is complete."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from vision_ft.errors import BundleError
+from vision_ft.spec import SPEC_FILE
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextlib.contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A folder to write a bundle in, which takes the place of ``out`` when the block ends well.
+
+    If the block fails, ``out`` is as it was.
+
+    Args:
+        out: where the bundle shall be; an earlier bundle there is replaced, anything else is left alone.
+
+    Raises:
+        BundleError: there is something else at ``out``, or it cannot be written; the disk may be full.
+    """
+    if out.exists() and not _replaceable(out):
+        raise BundleError(f"{str(out)!r} is there and is no bundle; nothing was written. Name another place with --out")
+    staging: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.new-", dir=out.parent))
+        yield staging
+        staging.chmod(0o755)
+        _swap(staging, out)
+    except OSError as error:
+        kept = "the bundle that was there is unharmed" if out.exists() else "no bundle was left behind"
+        if error.errno in _NO_SPACE:
+            raise BundleError(
+                f"the disk is full: {str(out)!r} was not written, {kept}; make room and export again"
+            ) from error
+        raise BundleError(f"{str(out)!r} was not written ({error.strerror or error}); {kept}") from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def write(path: Path, data: bytes) -> str:
+    """Write a file to the disk itself, not only to its cache, and return its SHA-256."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(data).hexdigest()
+
+
+def _replaceable(out: Path) -> bool:
+    return out.is_dir() and ((out / SPEC_FILE).is_file() or not any(out.iterdir()))
+
+
+def _swap(staging: Path, out: Path) -> None:
+    if not out.exists():
+        staging.rename(out)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.old-", dir=out.parent))
+    out.rename(aside / out.name)
+    try:
+        staging.rename(out)
+    except OSError:
+        (aside / out.name).rename(out)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
