@@ -1,0 +1,111 @@
+"""The table of verbs. A verb's module is imported when it is used, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from vision_ft import __version__
+from vision_ft.errors import ExitCode, ExportMismatch, InputError, nearest
+
+# verb → (module, what it does); "data draw" and the like are one verb of two words.
+VERBS: dict[str, tuple[str, str]] = {
+    "data draw": ("vision_ft.commands.draw", "draw a labelled practice set of cat and dog faces"),
+    "fit": ("vision_ft.commands.fit", "fine-tune a backbone on a labelled folder of photos"),
+    "validate": ("vision_ft.commands.fit", "score a checkpoint on the validation part"),
+    "test": ("vision_ft.commands.fit", "score a checkpoint on the test part"),
+    "export": ("vision_ft.commands.export", "turn a run or a checkpoint into a bundle"),
+    "predict": ("vision_ft.commands.predict", "say what is on photos, with a bundle; needs no PyTorch"),
+}
+
+_TRAIN_MODULES = frozenset(
+    [
+        "torch",
+        "torchvision",
+        "timm",
+        "albumentations",
+        "pytorch_lightning",
+        "jsonargparse",
+        "torchmetrics",
+        "safetensors",
+        "onnx",
+        "onnxscript",
+        "polars",
+        "tensorboard",
+    ]
+)
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def usage() -> str:
+    """The text of ``vision-ft --help``."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {about}" for verb, (_, about) in VERBS.items()]
+    return "\n".join(
+        [
+            f"vision-ft {__version__}: fine-tune on a folder of photos, predict without PyTorch",
+            "",
+            "usage: vision-ft VERB …        vision-ft VERB --help        vision-ft --version",
+            "",
+            *lines,
+            "",
+            "Start here: vision-ft fit --config configs/quickstart.yaml",
+            "Your photos, one folder a class: vision-ft fit --config configs/cats_dogs.yaml --data.root FOLDER",
+            "",
+            "exit codes: 0 done; 1 a defect of ours; 2 your input or settings; 3 done, but some files could not be "
+            "read; 130 interrupted",
+        ]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in ("-h", "--help", "help"):
+        sys.stdout.write(usage() + "\n")
+        return ExitCode.DONE if args else ExitCode.INPUT
+    if args[0] in ("-V", "--version"):
+        sys.stdout.write(f"vision-ft {__version__}\n")
+        return ExitCode.DONE
+    if len(args) > 1 and args[0] == "data" and args[1] in ("-h", "--help"):
+        sys.stdout.write(usage() + "\n")
+        return ExitCode.DONE
+    words = 2 if args[0] in {verb.split()[0] for verb in VERBS if " " in verb} else 1
+    verb, rest = " ".join(args[:words]), args[words:]
+    if verb not in VERBS:
+        known = [known for known in VERBS if words == 1 or known.startswith(args[0] + " ")]
+        return _fail(f"no verb {verb!r}{nearest(verb, known)}; there are: {', '.join(known)}")
+    return _run(verb, rest)
+
+
+def _run(verb: str, args: list[str]) -> int:
+    try:
+        module = importlib.import_module(VERBS[verb][0])
+        return int(module.main(verb, args))
+    except InputError as error:
+        return _fail(str(error))
+    except ExportMismatch as error:
+        return _fail(str(error), ExitCode.DEFECT)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in _TRAIN_MODULES:
+            raise
+        return _fail(f"{verb} needs {error.name}, which is not installed: pip install 'vision-ft[train]'")
+    except KeyboardInterrupt:
+        return _fail("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        # The reader went away, as with ``| head``. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        where = f" while writing {error.filename}" if error.filename else ""
+        return _fail(f"the disk is full{where}: make room and run the command again")
+
+
+def _fail(message: str, code: ExitCode = ExitCode.INPUT) -> int:
+    sys.stderr.write(f"vision-ft: {message}\n")
+    return code

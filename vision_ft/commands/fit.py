@@ -1,0 +1,54 @@
+"""``vision-ft fit``, ``validate`` and ``test``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from vision_ft.commands.handover import hand_over, show
+from vision_ft.errors import ExitCode
+from vision_ft.train.cli import VisionCLI
+from vision_ft.train.run import RunFolder
+
+
+def main(verb: str, args: Sequence[str]) -> int:
+    """Run the verb; after ``fit``, export the best checkpoint."""
+    try:
+        cli = VisionCLI([verb, *args])
+    except SystemExit as stop:
+        # Lightning answers Ctrl-C with an exit of its own.
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from stop
+        raise
+    if not cli.trainer.is_global_zero:
+        return ExitCode.DONE
+    if verb == "fit" and cli.folder is not None and cli.folder.best.is_file():
+        _finish(cli, cli.folder)
+    unreadable = cli.datamodule.manifest.unreadable.height or cli.model.unreadable
+    return ExitCode.SOME_UNREADABLE if unreadable else ExitCode.DONE
+
+
+def _finish(cli: VisionCLI, folder: RunFolder) -> None:
+    console = Console()
+    handed = hand_over(folder.best, folder.bundle, cli.datamodule.manifest)
+    for path, reason in cli.model.unreadable.items():
+        console.print(f"could not be read while training: {path}: {reason}", markup=False, soft_wrap=True)
+    show(handed, console)
+    if handed.measured is not None:
+        handed.measured.predictions.write_csv(folder.predictions)
+    latest = folder.path.parent / "latest" / folder.bundle.name
+    console.print(f"bundle: {folder.bundle}", highlight=False, soft_wrap=True, markup=False)
+    console.print(
+        f"next: vision-ft predict {shlex.quote(str(latest))} {_an_example(cli)}",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+def _an_example(cli: VisionCLI) -> str:
+    root = cli.datamodule.manifest.root
+    return shlex.quote(str(Path(root) / cli.datamodule.manifest.table["path"][0]))
