@@ -28,6 +28,8 @@ _TRAIN_MODULES = frozenset(
         "timm",
         "albumentations",
         "pytorch_lightning",
+        "lightning_fabric",
+        "yaml",
         "jsonargparse",
         "torchmetrics",
         "safetensors",

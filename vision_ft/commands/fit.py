@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from vision_ft.commands.handover import hand_over, show
-from vision_ft.errors import ExitCode
+from vision_ft.errors import ConfigError, ExitCode
 from vision_ft.train.cli import VisionCLI
 from vision_ft.train.run import RunFolder
 
@@ -18,6 +19,9 @@ def main(verb: str, args: Sequence[str]) -> int:
     """Run the verb; after ``fit``, export the best checkpoint."""
     try:
         cli = VisionCLI([verb, *args])
+    except MisconfigurationException as error:
+        # Lightning's own word for settings that do not go together, such as a GPU on a machine without one.
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     except SystemExit as stop:
         # Lightning answers Ctrl-C with an exit of its own.
         if isinstance(stop.__context__, KeyboardInterrupt):

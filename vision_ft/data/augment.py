@@ -55,7 +55,7 @@ class Augmentation:
             try:
                 built.append(_build(dict(settings), place, framing))
             except (ValueError, TypeError) as error:
-                faults.append(f"data.augment[{place}]: {' '.join(str(error).split())}")
+                faults.append(f"data.augment[{place}] {settings.get('transform')}: {' '.join(str(error).split())}")
         if faults:
             raise ConfigError("; ".join(faults))
         self._crops = bool(built) and isinstance(built[0], _FramedCrop)

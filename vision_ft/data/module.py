@@ -29,8 +29,6 @@ _GOLDEN = 64
 class PhotoData(pl.LightningDataModule):
     """A labelled folder of photos."""
 
-    framing: Framing
-
     def __init__(
         self,
         root: str,
@@ -75,10 +73,27 @@ class PhotoData(pl.LightningDataModule):
         self._max_unreadable = max_unreadable
         self._seed = seed
         self._manifest: Manifest | None = None
+        self._framing: Framing | None = None
         folder = root.removeprefix(_DRAWN)
         if root.startswith(_DRAWN):
             draw_if_missing(Path(folder))
         self._listing = list_photos(Path(folder).expanduser())
+
+    def frame_as(self, framing: Framing) -> None:
+        """Take over how photos are framed; it belongs to the weights, so the model says it.
+
+        Raises:
+            ConfigError: data.augment is wrong.
+        """
+        self._framing = framing
+        self._augmentation = Augmentation(self._augment, framing)
+
+    @property
+    def framing(self) -> Framing:
+        """How photos are framed; known once the model is."""
+        if self._framing is None:
+            raise ConfigError("photos have no frame yet: call frame_as(model.preprocessing.framing) first")
+        return self._framing
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -124,7 +139,7 @@ class PhotoData(pl.LightningDataModule):
             self.manifest.labels(rows),
             rows["path"].to_list(),
             self.framing,
-            Augmentation(self._augment, self.framing),
+            self._augmentation,
             self._seed,
         )
         return self._loader(dataset, shuffle=True)

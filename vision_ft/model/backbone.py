@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+import socket
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import getproxies
 
+import huggingface_hub
 import timm
 import torch
 from torch import nn
@@ -61,6 +65,8 @@ def build(name: str, source: str, classes: Sequence[str], image_size: int | None
     if parsed.kind == "timm":
         return _download(name, classes, image_size)
     module = create(name, len(classes), image_size)
+    if image_size is not None:
+        _try_size(name, module, image_size)
     _clear_head(module)
     loaded = _read(parsed, name)
     if loaded is None:
@@ -116,6 +122,23 @@ def preprocessing_of(module: Any, image_size: int | None = None) -> Preprocessin
     return preprocessing_from({"framing": framing, "mean": map(float, mean), "std": map(float, std)})
 
 
+def _try_size(name: str, module: nn.Module, size: int) -> None:
+    """Pass nothing through a network once: most backbones take a size they cannot work with until they see it.
+
+    Raises:
+        ConfigError: it cannot work with that size.
+    """
+    training = module.training
+    try:
+        with torch.inference_mode():
+            module.eval()(torch.zeros(1, 3, size, size))
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ConfigError(f"model.image_size: {name} cannot work at {size} pixels: {reason}") from error
+    finally:
+        module.train(training)
+
+
 def _clear_head(module: Any) -> None:
     """Start a new head from zero: every class equally likely.
 
@@ -152,20 +175,39 @@ def _download(name: str, classes: Sequence[str], image_size: int | None) -> Back
             f"model.weights: timm: has no pretrained weights for {name!r}; choose another backbone, or another source"
         )
     try:
-        module = create(name, len(classes), image_size, pretrained=True)
-        _clear_head(module)
+        module = create(name, len(classes), image_size, pretrained=True, **_from_cache_if_offline(config))
     except (OSError, RuntimeError, KeyError) as error:
         # The hub's client raises its own kinds, all below OSError or RuntimeError, some of them pages long.
-        reason = " ".join(str(error).split())[:160]
         raise WeightsError(
-            f"model.weights: timm: could not get the weights of {name!r} ({type(error).__name__}: {reason}); "
-            "connect to the network once, point HF_HOME to a cache that has them, or use file:PATH or builtin:"
+            f"model.weights: timm: could not get the weights of {name!r} ({type(error).__name__}); connect to the "
+            "network once, point HF_HOME to a cache that has them, or use file:PATH or builtin:"
         ) from error
+    _clear_head(module)
     tag = f"timm:{name.partition('.')[0]}.{config.tag}" if config.tag else f"timm:{name}"
     origin = WeightsOrigin(
         tag, reading.sha256_of_tensors(module.state_dict()), digest_of="tensors", licence=config.license
     )
     return Backbone(module, preprocessing_of(module, image_size), origin)
+
+
+def _from_cache_if_offline(config: Any) -> dict[str, Any]:
+    """Where the hub's name cannot even be looked up, take what was downloaded before, at once.
+
+    Left to itself the hub's client tries for most of a minute, with a page of warnings, before it looks there.
+
+    Raises:
+        OSError: there is no network, and nothing was downloaded before.
+    """
+    if not config.hf_hub_id or getproxies():
+        return {}
+    try:
+        socket.getaddrinfo(urlparse(huggingface_hub.constants.ENDPOINT).hostname, None)
+    except OSError:
+        cached = huggingface_hub.try_to_load_from_cache(config.hf_hub_id, "model.safetensors")
+        if not isinstance(cached, str):
+            raise
+        return {"pretrained_cfg_overlay": {"file": cached}}
+    return {}
 
 
 def _fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +11,7 @@ import torch
 from vision_ft.errors import CheckpointError
 from vision_ft.model.backbone import create
 from vision_ft.model.network import Network
+from vision_ft.model.weights import brief
 from vision_ft.spec import Preprocessing, WeightsOrigin, preprocessing_from
 
 # The key of our record in a Lightning checkpoint, and the key under which Lightning keeps the data module's.
@@ -86,8 +86,7 @@ def read_checkpoint(path: Path) -> tuple[Record, dict[str, torch.Tensor]]:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A file of another kind leads the unpickler anywhere.
-        reason = str(error).split("\n", maxsplit=1)[0][:160]
-        raise CheckpointError(f"{str(path)!r} is damaged or not a checkpoint of vision-ft ({reason})") from error
+        raise CheckpointError(f"{str(path)!r} is damaged or not a checkpoint of vision-ft: {brief(error)}") from error
     record = Record.of(content if isinstance(content, dict) else {}, repr(str(path)))
     return record, content["state_dict"]
 
@@ -109,8 +108,3 @@ def load_network(path: Path) -> tuple[Network, Record]:
             f"{str(path)!r}: its tensors do not fit timm's {record.backbone}; was it written with another timm?"
         ) from error
     return network.eval(), record
-
-
-def as_record(record: Record) -> dict[str, Any]:
-    """A record as plain values."""
-    return dataclasses.asdict(record)

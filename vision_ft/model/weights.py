@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,8 +193,7 @@ def read_tensors(path: Path) -> State:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # Both readers raise whatever a broken file leads them to, pickle errors among it.
-        reason = str(error).split("\n", maxsplit=1)[0][:200]
-        raise WeightsError(f"model.weights: {str(path)!r} cannot be read as tensors: {reason}") from error
+        raise WeightsError(f"model.weights: {str(path)!r} cannot be read as tensors: {brief(error)}") from error
     for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -201,6 +201,13 @@ def read_tensors(path: Path) -> State:
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise WeightsError(f"model.weights: {str(path)!r} is not a table of named tensors")
     return dict(clean_state_dict(content))
+
+
+def brief(error: Exception) -> str:
+    """Why a file could not be read, without PyTorch's page of advice on reading it unsafely."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds something other than tensors"
+    return " ".join(str(error).split())[:160]
 
 
 def sha256_of(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -18,10 +17,11 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
 from vision_ft.data.module import PhotoData
-from vision_ft.errors import ConfigError, UsageError, nearest
+from vision_ft.errors import UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
 from vision_ft.train.callbacks import BestCheckpoint, EpochLines
+from vision_ft.train.config import check_files, explain
 from vision_ft.train.run import Run, RunFolder, new_run_folder
 from vision_ft.train.unfreeze import Unfreeze
 
@@ -81,14 +81,17 @@ class VisionCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse; a wrong key is named with the nearest right one."""
+        check_files(args, self._known_keys())  # type: ignore[arg-type]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
-            raise _explain(error, self._known_keys()) from error
+            raise explain(error, self._known_keys()) from error
         settings = self.config[self.config["subcommand"]]
         if settings["ckpt_path"] is not None:
-            settings["ckpt_path"] = str(Path(settings["ckpt_path"]).expanduser())
-            read_checkpoint(Path(settings["ckpt_path"]))
+            checkpoint = Path(settings["ckpt_path"]).expanduser()
+            read_checkpoint(checkpoint)
+            # Resolved now, for this run is about to become the one that ``latest`` points to.
+            settings["ckpt_path"] = str(checkpoint.resolve())
         elif self.config["subcommand"] != "fit":
             raise UsageError(
                 f"{self.config['subcommand']} needs --ckpt_path, for example runs/NAME/latest/checkpoints/best.ckpt"
@@ -110,10 +113,10 @@ class VisionCLI(LightningCLI):
             settings["model"]["weights"] = "random:"
         super().instantiate_classes()
         settings["model"]["weights"] = asked
-        self.datamodule.framing = self.model.preprocessing.framing
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """A trainer whose length is the schedule's, and whose defaults fit the machine."""
+        self.datamodule.frame_as(self.model.preprocessing.framing)
         settings = self._get(self.config_init, "trainer")
         if settings["precision"] is None:
             kwargs["precision"] = _fitting_precision(settings["accelerator"])
@@ -135,6 +138,8 @@ class VisionCLI(LightningCLI):
         unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
         schedule = unfreeze.schedule(self.model.network.stages)
         run: Run = self._get(self.config_init, "run")
+        # The photos are read before the run gets a folder: data that cannot be used leaves nothing behind.
+        _ = self.datamodule.manifest
         self.folder = new_run_folder(run, self.datamodule.folder_name)
         callbacks += [BestCheckpoint(self.folder), EpochLines(unfreeze, self.console)]
         changed: dict[str, Any] = {"default_root_dir": self.folder.path}
@@ -173,12 +178,3 @@ def _quieten() -> None:
         warnings.filterwarnings("ignore", message=message)
     for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _explain(error: ArgumentError, known: Sequence[str]) -> ConfigError:
-    """One line for a person out of jsonargparse's message."""
-    text = " ".join((error.message or str(error)).split())
-    keys = re.findall(r"[Kk]ey ['\"]?([\w.\[\]]+)['\"]? is not expected|unrecognized arguments?: --([\w.]+)", text)
-    hints = [key for pair in keys for key in pair if key]
-    hint = "".join(nearest(key, known) for key in hints[:1])
-    return ConfigError(f"{text}{hint}")

@@ -72,7 +72,7 @@ class Unfreeze(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Apply the state of this epoch."""
         self._apply(trainer, _classifier(pl_module), trainer.current_epoch)
-        self._set_rates(trainer, _classifier(pl_module), trainer.current_epoch)
+
         if self._trained != self._synchronised:
             _wrap_again(trainer)
             self._synchronised = self._trained
@@ -81,7 +81,8 @@ class Unfreeze(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Apply the rates of this step."""
-        progress = trainer.current_epoch + batch_idx / trainer.num_training_batches
+        # Its middle, so that a warm-up gives the first step a rate too.
+        progress = trainer.current_epoch + (batch_idx + 0.5) / trainer.num_training_batches
         self._set_rates(trainer, _classifier(pl_module), progress)
 
     def _apply(self, trainer: pl.Trainer, model: Classifier, epoch: float) -> None:

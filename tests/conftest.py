@@ -1,0 +1,107 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vision_ft.data.draw import draw_set
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared" / "data"
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def shared(name: str) -> Path:
+    """A folder of real photos that lie beside the repository, or a skipped test where they do not."""
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"the photos of {name} are not on this machine; they belong in ../shared/data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cats_dogs() -> Path:
+    return shared("cats_dogs")
+
+
+@pytest.fixture(scope="session")
+def not_pets() -> Path:
+    return shared("not_pets")
+
+
+@pytest.fixture(scope="session")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small drawn set: 40 cats and 40 dogs of 64 pixels."""
+    folder = tmp_path_factory.mktemp("drawings") / "pets"
+    draw_set(folder, count=40, size=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def command() -> Command:
+    """Runs ``python -m vision_ft`` as a user does, in a process of its own."""
+
+    def run(
+        *args: str | Path, cwd: Path, code: int | None = 0, stdin: str | None = None, timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "vision_ft", *map(str, args)],
+            cwd=cwd,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if code is not None:
+            assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture
+def folder_of(tmp_path: Path) -> Callable[[dict[str, int]], Path]:
+    """Makes a folder with some plain photos in each of some subfolders."""
+
+    def make(counts: dict[str, int], size: tuple[int, int] = (40, 32)) -> Path:
+        root = tmp_path / "photos"
+        rng = np.random.default_rng(0)
+        for name, count in counts.items():
+            (root / name).mkdir(parents=True, exist_ok=True)
+            for index in range(count):
+                pixels = rng.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / name / f"{index}.png")
+        return root
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _own_run_folder() -> Iterator[None]:
+    """Every run that a test starts in this process is a run of its own."""
+    yield
+    if "vision_ft.train.run" in sys.modules:
+        sys.modules["vision_ft.train.run"].forget_run()
+
+
+def fails_with(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """A user's mistake was answered with exit code 2, no traceback, and these words."""
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> Sequence[str]:
+    return done.stdout.splitlines()

@@ -1,0 +1,329 @@
+"""The README's main job, as a user runs it, and everything that can be done with what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+import vision_ft
+from tests.conftest import REPOSITORY, Command, fails_with, lines
+from vision_ft.model.checkpoint import read_checkpoint
+
+CONFIG = REPOSITORY / "configs" / "quickstart.yaml"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("quickstart")
+
+
+@pytest.fixture(scope="module")
+def quickstart(place: Path, command: Command) -> subprocess.CompletedProcess[str]:
+    return command("fit", "--config", CONFIG, cwd=place)
+
+
+@pytest.fixture(scope="module")
+def run(place: Path, quickstart: object) -> Path:
+    return place / "runs" / "quickstart" / "latest"
+
+
+def predictions(run: Path, part: str) -> list[dict[str, str]]:
+    with (run / "predictions.csv").open() as file:
+        return [row for row in csv.DictReader(file) if row["split"] == part]
+
+
+def test_it_says_what_it_does_and_what_to_do_next(
+    quickstart: subprocess.CompletedProcess[str], run: Path, place: Path, command: Command
+) -> None:
+    assert "practice drawings, no photos" in quickstart.stderr
+    assert "800 photos of 2 classes (cat, dog): 560 train, 120 val, 120 test" in quickstart.stderr
+    assert "Traceback" not in quickstart.stderr
+    assert "Warning" not in quickstart.stderr
+    assert "test" in quickstart.stdout
+    (hint,) = [line for line in lines(quickstart) if line.startswith("next: vision-ft ")]
+    done = command(*hint.removeprefix("next: vision-ft ").split(), cwd=place)
+    assert json.loads(done.stdout)["verdict"] in ("cat", "dog")
+
+
+def test_training_ends_within_two_minutes(run: Path) -> None:
+    events = sorted(run.resolve().glob("events.out.tfevents.*"))
+    started = (run / "config.yaml").stat().st_mtime
+    assert (run / "bundle" / "spec.json").stat().st_mtime - started < 120
+    assert events
+
+
+def test_the_drawings_are_learnt(run: Path) -> None:
+    """The head before training gives every class the same; the trained model is clearly above chance."""
+    rows = predictions(run, "test")
+    right = sum(row["verdict"] == row["label"] for row in rows)
+    assert len(rows) == 120
+    # Twenty standard deviations of guessing are 0.9; 0.8 is 6.6 of them.
+    assert right / len(rows) > 0.8
+
+
+def test_the_run_folder_holds_what_it_should(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert {"config.yaml", "metrics.csv", "checkpoints", "bundle", "manifest.csv", "predictions.csv"} <= names
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    with (run / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {"epoch", "train/loss", "val/loss", "val/accuracy"} <= set(rows[0])
+    assert len([row for row in rows if row["val/loss"]]) == 5
+
+
+def test_the_best_epoch_is_what_is_handed_over(run: Path) -> None:
+    with (run / "metrics.csv").open() as file:
+        losses = [float(row["val/loss"]) for row in csv.DictReader(file) if row["val/loss"]]
+    spec = vision_ft.load(run / "bundle").spec
+    assert spec.metrics["val"]["log_loss"] == pytest.approx(min(losses), abs=1e-3)
+    assert spec.metrics["test"]["photos"] == 120
+    low, high = spec.metrics["test"]["accuracy_interval"]
+    assert low < spec.metrics["test"]["accuracy"] < high
+
+
+def test_the_written_predictions_are_the_models(run: Path, place: Path) -> None:
+    rows = predictions(run, "val")[:20]
+    found = vision_ft.load(run / "bundle").predict([place / "data" / "practice" / row["path"] for row in rows])
+    for row, one in zip(rows, found, strict=True):
+        assert (one.probabilities or {})["cat"] == pytest.approx(float(row["probability cat"]), abs=1e-5)
+
+
+def test_the_resolved_settings_repeat_the_run(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["seed_everything"] == 0
+    assert config["model"]["weights"] == "builtin:"
+    assert config["data"]["root"] == "drawn:data/practice"
+    assert [phase["epochs"] for phase in config["unfreeze"]["phases"]] == [2, 3]
+
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "torchvision", "timm", "pytorch_lightning", "albumentations", "polars",
+                                  "safetensors", "onnx", "jsonargparse", "torchmetrics", "sklearn", "scipy", "cv2"}:
+            raise ImportError(f"{name} is blocked in this test")
+sys.meta_path.insert(0, Block())
+"""
+
+
+def test_predicting_needs_no_torch(run: Path, place: Path) -> None:
+    code = BLOCK + (
+        "import json\n"
+        "import vision_ft\n"
+        "from vision_ft.cli import main\n"
+        f"model = vision_ft.load({str(run / 'bundle')!r})\n"
+        f"one, = model.predict([{str(place / 'data/practice/cat/cat.0.jpg')!r}])\n"
+        "print(json.dumps(one.verdict))\n"
+        f"sys.exit(main(['predict', {str(run / 'bundle')!r}, {str(place / 'data/practice')!r}]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    verdict, *rows = lines(done)
+    assert json.loads(verdict) in ("cat", "dog")
+    assert len(rows) == 800
+    first = json.loads(rows[0])
+    assert set(first) == {"path", "verdict", "label", "confidence", "probabilities", "novelty", "error"}
+    assert math.isclose(sum(first["probabilities"].values()), 1, abs_tol=1e-5)
+    right = sum(json.loads(row)["verdict"] == Path(json.loads(row)["path"]).parent.name for row in rows)
+    assert right > 640
+
+
+def test_predict_reads_a_list_and_names_what_it_cannot_read(run: Path, place: Path, command: Command) -> None:
+    (place / "broken.jpg").write_bytes(b"x")
+    listed = f"{place}/data/practice/dog/dog.1.jpg\n{place}/broken.jpg\nnot there.jpg\n"
+    done = command("predict", run / "bundle", "-", cwd=place, stdin=listed, code=3)
+    rows = [json.loads(line) for line in lines(done)]
+    assert [row["error"] is None for row in rows] == [True, False, False]
+    assert all(value is None for key, value in rows[1].items() if key not in ("path", "error"))
+    assert [row["path"] for row in rows] == listed.splitlines()
+
+
+def test_predict_shows_a_table_when_asked(run: Path, place: Path, command: Command) -> None:
+    done = command("predict", run / "bundle", "data/practice/dog/dog.1.jpg", "--format", "table", cwd=place)
+    assert "dog.1.jpg" in done.stdout
+    assert "%" in done.stdout
+
+
+def test_test_and_validate_score_the_best_checkpoint(run: Path, place: Path, command: Command) -> None:
+    spec = vision_ft.load(run / "bundle").spec
+    for verb, part in (("test", "test"), ("validate", "val")):
+        done = command(verb, "--config", run / "config.yaml", "--ckpt_path", run / "checkpoints/best.ckpt", cwd=place)
+        shown = {
+            words[0]: words[1] for words in (line.replace("│", " ").split() for line in lines(done)) if len(words) == 2
+        }
+        assert float(shown[f"{part}/accuracy"]) == pytest.approx(spec.metrics[part]["accuracy"], abs=1e-3)
+        assert float(shown[f"{part}/loss"]) == pytest.approx(spec.metrics[part]["log_loss"], abs=1e-3)
+    assert len(list((place / "runs" / "quickstart").iterdir())) == 2, "scoring makes no run"
+
+
+def test_a_checkpoint_of_other_settings_is_refused(run: Path, place: Path, command: Command) -> None:
+    best = run / "checkpoints/best.ckpt"
+    done = command("test", "--data.root", "data/practice", "--ckpt_path", best, cwd=place, code=None)
+    fails_with(done, "preprocessing is", "config.yaml")
+
+
+def test_export_again_from_the_run(run: Path, place: Path, command: Command) -> None:
+    before = (run / "bundle" / "spec.json").read_text()
+    done = command("export", run, cwd=place)
+    assert f"replaced the bundle {run / 'bundle'}" in done.stdout.replace("\n", "")
+    first, second = json.loads(before), json.loads((run / "bundle" / "spec.json").read_text())
+    assert second["files"]["weights.safetensors"] == first["files"]["weights.safetensors"]
+    assert second["metrics"] == first["metrics"]
+
+
+def test_export_from_a_checkpoint_into_another_place(run: Path, place: Path, command: Command) -> None:
+    command("export", run / "checkpoints" / "last.ckpt", "--out", "elsewhere", cwd=place)
+    assert vision_ft.load(place / "elsewhere").spec.classes == ("cat", "dog")
+
+
+def test_a_bundle_is_gone_on_from(run: Path, place: Path, command: Command) -> None:
+    """One epoch from our own bundle starts where the last run ended, not from scratch."""
+    command(
+        "fit", "--config", CONFIG, "--run.name", "second", "--model.weights", f"bundle:{run / 'bundle'}",
+        "--unfreeze.phases", "[{epochs: 1, stages: [head], lr: 1.0e-6}]", cwd=place,
+    )  # fmt: skip
+    first, second = (
+        vision_ft.load(place / "runs" / name / "latest" / "bundle").spec for name in ("quickstart", "second")
+    )
+    assert second.metrics["val"]["log_loss"] == pytest.approx(first.metrics["val"]["log_loss"], abs=0.01)
+    assert second.weights.source.startswith("bundle:")
+
+
+def small(place: Path, name: str) -> list[str]:
+    """A run of seconds: 40 pixels, 60 drawings, four epochs that cross an unfreeze."""
+    data = place / "small"
+    for kind in ("cat", "dog"):
+        if not (data / kind).exists():
+            (data / kind).mkdir(parents=True)
+            for index in range(40):
+                shutil.copy(place / f"data/practice/{kind}/{kind}.{index}.jpg", data / kind)
+    phases = "[{epochs: 2, stages: 1, lr: 0.01}, {epochs: 2, stages: 3, lr: 0.001, warmup: 0.2}]"
+    return [
+        "fit", "--config", str(CONFIG), "--data.root", str(data), "--model.image_size", "40", "--data.batch_size", "8",
+        "--run.name", name, "--unfreeze.phases", phases, "--trainer.accelerator", "cpu",
+    ]  # fmt: skip
+
+
+def tensors(path: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(path)[1]
+
+
+def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Path, place: Path, command: Command) -> None:
+    """Stopped after the third of four epochs, one past the unfreezing."""
+    command(*small(place, "whole"), cwd=place)
+    command(*small(place, "part"), "--trainer.max_epochs", "3", cwd=place)
+    stopped = place / "runs/part/latest"
+    resumed_from = stopped.resolve()
+    command(*small(place, "part"), "--ckpt_path", stopped / "checkpoints/last.ckpt", cwd=place)
+    resumed = place / "runs/part/latest"
+    assert resumed.resolve() != resumed_from, "the resumed run has a folder of its own"
+    for name in ("last.ckpt", "best.ckpt"):
+        whole, again = (tensors(place / f"runs/{run}/latest/checkpoints/{name}") for run in ("whole", "part"))
+        assert whole.keys() == again.keys()
+        assert all(torch.equal(whole[key], again[key]) for key in whole), name
+    # The weights came from the checkpoint, where they came from first is still known.
+    assert vision_ft.load(resumed / "bundle").spec.weights.source == "builtin:"
+    assert yaml.safe_load((resumed / "config.yaml").read_text())["model"]["weights"] == "builtin:"
+
+
+def test_a_run_is_not_resumed_on_other_photos(run: Path, place: Path, command: Command) -> None:
+    command(*small(place, "other"), "--trainer.max_epochs", "1", cwd=place)
+    shutil.copytree(place / "small", place / "changed")
+    (place / "changed/cat/cat.0.jpg").unlink()
+    args = [str(place / "changed") if arg == str(place / "small") else arg for arg in small(place, "other")]
+    done = command(*args, "--ckpt_path", "runs/other/latest/checkpoints/last.ckpt", cwd=place, code=None)
+    fails_with(done, "changed since that checkpoint was written", "bundle:PATH")
+
+
+def test_two_runs_of_one_seed_are_the_same_bit_for_bit(run: Path, place: Path, command: Command) -> None:
+    for name, seed in (("twin", "5"), ("twin2", "5"), ("stranger", "6")):
+        command(*small(place, name), "--trainer.max_epochs", "1", "--seed_everything", seed, cwd=place)
+    first, second, other = (
+        tensors(place / f"runs/{name}/latest/checkpoints/last.ckpt") for name in ("twin", "twin2", "stranger")
+    )
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert not all(torch.equal(first[key], other[key]) for key in first)
+
+
+def test_broken_photos_are_listed_and_the_run_ends_with_three(run: Path, place: Path, command: Command) -> None:
+    small(place, "")
+    shutil.copytree(place / "small", place / "with broken")
+    (place / "with broken/dog/cut.jpg").write_bytes((place / "small/dog/dog.0.jpg").read_bytes()[:500])
+    args = [str(place / "with broken") if arg == str(place / "small") else arg for arg in small(place, "broken")]
+    done = command(*args, "--trainer.max_epochs", "1", cwd=place, code=3)
+    assert "1 cannot be read and is left out:" in done.stderr
+    assert "dog/cut.jpg: " in done.stderr
+    with (place / "runs/broken/latest/manifest.csv").open() as file:
+        problems = {row["path"]: row["problem"] for row in csv.DictReader(file) if row["problem"]}
+    assert list(problems) == ["dog/cut.jpg"]
+    done = command(*args, "--data.max_unreadable", "0.01", cwd=place, code=None)
+    fails_with(done, "1 of 81 photos cannot be read", "dog/cut.jpg")
+
+
+def test_ctrl_c_ends_with_130(run: Path, place: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vision_ft", *small(place, "stopped"), "--trainer.max_epochs", "500"],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(place.glob("runs/stopped/*/checkpoints/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "interrupted" in errors
+
+
+DDP = """
+import sys
+import torch
+import pytorch_lightning as pl
+from vision_ft.train.cli import VisionCLI
+
+cli = VisionCLI(sys.argv[1:])
+sums = torch.stack([p.detach().double().sum() for p in cli.model.network.parameters()])
+moved = cli.trainer.strategy.all_gather(sums)
+if cli.trainer.is_global_zero:
+    assert moved.shape[0] == 2, moved.shape
+    print("ranks differ by", float((moved[0] - moved[1]).abs().max()))
+"""
+
+
+def test_two_processes_stay_together_across_an_unfreeze(run: Path, place: Path) -> None:
+    """What was frozen when the network was wrapped is synchronised after it is unfrozen (pytorch-lightning #20340)."""
+    script = place / "ddp.py"
+    script.write_text(DDP)
+    args = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.num_workers", "0"]
+    done = subprocess.run(
+        [sys.executable, script, *small(place, "ddp"), *args],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in lines(done) if line.startswith("ranks differ by")]
+    assert float(line.split()[-1]) == 0
+    assert len([path for path in (place / "runs/ddp").iterdir() if not path.is_symlink()]) == 1
+    assert np.isfinite(float(line.split()[-1]))

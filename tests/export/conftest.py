@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+import pytorch_lightning as pl
+
+from vision_ft.data.module import PhotoData
+from vision_ft.model.classifier import Classifier
+
+CheckpointOf: TypeAlias = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(drawings: Path, tmp_path_factory: pytest.TempPathFactory) -> CheckpointOf:
+    """The checkpoint of a backbone that was trained for a moment, with random weights, at 32 pixels."""
+    made: dict[str, Path] = {}
+
+    def make(backbone: str) -> Path:
+        if backbone not in made:
+            made[backbone] = _train(backbone, drawings, tmp_path_factory.mktemp(backbone))
+        return made[backbone]
+
+    return make
+
+
+def _train(backbone: str, drawings: Path, folder: Path) -> Path:
+    from vision_ft.train.schedule import Phase
+    from vision_ft.train.unfreeze import Unfreeze
+
+    pl.seed_everything(0, verbose=False)
+    data = PhotoData(str(drawings), batch_size=28, num_workers=0)
+    model = Classifier(data.classes, backbone, "random:", image_size=32)
+    data.frame_as(model.preprocessing.framing)
+    trainer = pl.Trainer(
+        max_epochs=2,
+        callbacks=[Unfreeze([Phase(2, "all", 1e-2)], batch_norm="train")],
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(model, data)
+    trainer.save_checkpoint(folder / "model.ckpt")
+    return folder / "model.ckpt"

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vision_ft.cli import main
+
+CONFIG = Path(__file__).parents[2] / "configs" / "cats_dogs.yaml"
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: str | Path) -> str:
+    assert main(["fit", *map(str, args)]) == 2
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1, shown
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("data:\n  rot: x\n", "no setting 'data.rot' (did you mean 'data.root'?)"),
+        ("dta:\n  root: x\n", "no setting 'dta' (did you mean 'data'?)"),
+        ("model:\n  backbon: x\n", "(did you mean 'model.backbone'?)"),
+        ("trainer:\n  max_epoch: 1\n", "(did you mean 'trainer.max_epochs'?)"),
+        ("unfreeze:\n  phases:\n  - {epoch: 1}\n", "'unfreeze.phases[0].epoch' (did you mean 'epochs'?)"),
+        ("unfreeze:\n  gradual: {evry: 1}\n", "'unfreeze.gradual.evry' (did you mean 'every'?)"),
+        ("data:\n  split: {trian: 1}\n", "(did you mean 'data.split.train'?)"),
+        ("data: [1\n", "not valid YAML near line 2"),
+        ("- 1\n", "holds no settings, but a list"),
+    ],
+)
+def test_a_wrong_yaml_names_the_file_and_the_nearest_key(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    shown = refused(capsys, "--config", path)
+    assert words in shown
+    assert str(path) in shown
+
+
+def test_all_wrong_keys_of_all_files_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text("data: {rot: 1, btch_size: 2}\n")
+    (tmp_path / "b.yaml").write_text("modle: {}\n")
+    shown = refused(capsys, "--config", tmp_path / "a.yaml", f"--config={tmp_path / 'b.yaml'}")
+    assert all(key in shown for key in ("'data.rot'", "'data.btch_size'", "'modle'"))
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--config", "nothing.yaml"], "--config: no file 'nothing.yaml'"),
+        (["--config", CONFIG], "data.root is not set"),
+        (["--config", CONFIG, "--data.rot", "x"], "no setting --data.rot (did you mean --data.root?)"),
+        (["--data.root", "x", "--data.batch_size", "many"], "data.batch_size"),
+        (["--data.root", "x", "--trainer.precision", "bf17"], "it takes"),
+        (["--data.root", "x", "--ckpt_path", "nothing.ckpt"], "no checkpoint 'nothing.ckpt'"),
+        (["--data.root", "x", "--ckpt_path", CONFIG], "not a checkpoint of vision-ft"),
+    ],
+)
+def test_a_wrong_command_line(args: list[str | Path], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert words in refused(capsys, *args)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--model.backbone", "resnet5"], "did you mean 'resnet50'"),
+        (["--model.weights", "builtn:"], "names no source"),
+        (["--model.label_smoothing", "1", "--model.weight_decay", "-1"], "model.label_smoothing is 1"),
+        (["--data.split.train", "0.9"], "must add up to 1"),
+        (["--data.augment", "[{transform: Filp}]"], "data.augment[0] Filp"),
+        (["--unfreeze.phases", "[{epochs: 1, stages: [heed], lr: 1}]"], "did you mean 'head'?"),
+        (["--trainer.accelerator", "gpu"], "trainer: "),
+    ],
+)
+def test_a_wrong_setting_makes_no_run(
+    args: list[str], words: str, drawings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    if args[-1] == "gpu" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    shown = refused(capsys, "--data.root", drawings, "--run.folder", tmp_path / "runs", *args)
+    assert words in shown
+    # Lightning refuses the machine's lack of a GPU last, when the run has its folder.
+    assert args[-1] == "gpu" or not (tmp_path / "runs").exists()
+
+
+def test_validate_and_test_want_a_checkpoint(drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in ("validate", "test"):
+        assert main([verb, "--data.root", str(drawings)]) == 2
+        assert "needs --ckpt_path" in capsys.readouterr().err
