@@ -71,7 +71,7 @@ def test_any_name_works(folder_of: FolderOf, name: str) -> None:
 
 def test_a_class_name_that_is_not_utf8_is_named(folder_of: FolderOf) -> None:
     root = folder_of({"cat": 1, "dog": 1})
-    os.mkdir(os.fsencode(root) + b"/caf\xe9")
+    (root / os.fsdecode(b"caf\xe9")).mkdir()
     with pytest.raises(DataError, match=r"caf\\xe9"):
         list_photos(root)
 

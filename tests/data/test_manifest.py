@@ -42,7 +42,7 @@ def test_broken_photos_stay_in_the_table_with_their_reason(folder_of: FolderOf) 
 
 def test_a_file_name_that_is_not_utf8_is_named_as_unreadable(folder_of: FolderOf) -> None:
     root = folder_of({"cat": 2, "dog": 2})
-    os.rename(root / "cat/0.png", os.fsencode(root) + b"/cat/\xff.png")
+    (root / "cat/0.png").rename(root / "cat" / os.fsdecode(b"\xff.png"))
     problems = scanned(root).unreadable
     assert problems["path"].to_list() == ["cat/\\udcff.png"]
     assert "UTF-8" in problems["problem"][0]

@@ -222,17 +222,23 @@ def tensors(path: Path) -> dict[str, torch.Tensor]:
     return read_checkpoint(path)[1]
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Path, place: Path, command: Command) -> None:
-    """Stopped after the third of four epochs, one past the unfreezing."""
-    command(*small(place, "whole"), cwd=place)
-    command(*small(place, "part"), "--trainer.max_epochs", "3", cwd=place)
-    stopped = place / "runs/part/latest"
-    resumed_from = stopped.resolve()
-    command(*small(place, "part"), "--ckpt_path", stopped / "checkpoints/last.ckpt", cwd=place)
-    resumed = place / "runs/part/latest"
+@pytest.mark.parametrize("done_before", [2, 3], ids=["at the unfreezing", "past the unfreezing"])
+def test_a_resumed_run_ends_where_an_unbroken_one_does(
+    done_before: int, run: Path, place: Path, command: Command
+) -> None:
+    """Stopped after the second or third of four epochs; the third unfreezes."""
+    part = f"part{done_before}"
+    if not (place / "runs/whole").exists():
+        command(*small(place, "whole"), cwd=place)
+    command(*small(place, part), "--trainer.max_epochs", str(done_before), cwd=place)
+    resumed = place / "runs" / part / "latest"
+    resumed_from = resumed.resolve()
+    done = command(*small(place, part), "--ckpt_path", resumed / "checkpoints/last.ckpt", cwd=place)
+    assert "Warning" not in done.stderr
+    assert "warn" not in done.stderr
     assert resumed.resolve() != resumed_from, "the resumed run has a folder of its own"
     for name in ("last.ckpt", "best.ckpt"):
-        whole, again = (tensors(place / f"runs/{run}/latest/checkpoints/{name}") for run in ("whole", "part"))
+        whole, again = (tensors(place / f"runs/{run}/latest/checkpoints/{name}") for run in ("whole", part))
         assert whole.keys() == again.keys()
         assert all(torch.equal(whole[key], again[key]) for key in whole), name
     # The weights came from the checkpoint, where they came from first is still known.

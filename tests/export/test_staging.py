@@ -34,9 +34,14 @@ def test_a_new_bundle_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [RuntimeError("x"), KeyboardInterrupt(), BundleError("x")])
 def test_whatever_goes_wrong_the_old_one_stays(error: BaseException, tmp_path: Path) -> None:
     out = old_bundle(tmp_path)
-    with pytest.raises(type(error)), staged(out) as folder:
-        write(folder / "spec.json", b"new")
-        raise error
+
+    def fail() -> None:
+        with staged(out) as folder:
+            write(folder / "spec.json", b"new")
+            raise error
+
+    with pytest.raises(type(error)):
+        fail()
     assert content(tmp_path) == {"bundle/spec.json": "old"}
 
 

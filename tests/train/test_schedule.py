@@ -56,7 +56,7 @@ def test_what_trains_only_ever_grows_under_the_rule(
     schedule = Schedule(Gradual(head_epochs=head_epochs, every=every, until=until).phases(len(STAGES)), STAGES)
     now, later = schedule.at(moment).rates, schedule.at(moment + 1).rates
     assert set(now) <= set(later)
-    assert list(now)[0] == "head"
+    assert next(iter(now)) == "head"
     assert all(rate >= 0 for rate in now.values())
 
 

@@ -33,7 +33,10 @@ class Watch(pl.Callback):
 
 
 def trained(
-    drawings: Path, backbone: str, unfreeze: Unfreeze, folder: Path, **trainer: object
+    drawings: Path,
+    backbone: str,
+    unfreeze: Unfreeze,
+    folder: Path,
 ) -> tuple[Classifier, Watch]:
     pl.seed_everything(0, verbose=False)
     data = PhotoData(str(drawings), batch_size=14, num_workers=0)
@@ -49,7 +52,6 @@ def trained(
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
-        **trainer,  # type: ignore[arg-type]
     ).fit(model, data)
     return model, watch
 

@@ -131,7 +131,9 @@ class PhotoSampler(DistributedSampler[Place]):
         else:
             # Without the padding of the base class, which would count some photos twice.
             rows = iter(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
-        return ((self.epoch, row) for row in rows)
+        # The epoch as it is now: the loader asks for rows ahead, and may still do so when the next epoch is announced.
+        epoch = self.epoch
+        return ((epoch, row) for row in rows)
 
     def __len__(self) -> int:
         """The number of photos of this rank."""

@@ -160,10 +160,15 @@ class PhotoData(pl.LightningDataModule):
     def _loader(self, dataset: PhotoDataset, *, shuffle: bool) -> DataLoader[Sample]:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         workers = fitting_workers(world_size) if self._num_workers is None else self._num_workers
+        sampler = PhotoSampler(dataset, shuffle=shuffle, seed=self._seed, rank=rank, world_size=world_size)
+        if self.trainer is not None:
+            # Lightning begins to draw the first epoch of a resumed run before it tells the sampler which one that is;
+            # this is the figure that it tells a moment later. ``current_epoch`` still lags behind here.
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return DataLoader(
             dataset,
             batch_size=self._batch_size,
-            sampler=PhotoSampler(dataset, shuffle=shuffle, seed=self._seed, rank=rank, world_size=world_size),
+            sampler=sampler,
             collate_fn=dataset.collate,
             num_workers=workers,
             persistent_workers=workers > 0,

@@ -16,8 +16,36 @@ from vision_ft.train.run import RunFolder
 from vision_ft.train.unfreeze import Unfreeze
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """Keeps the weights with the lowest validation log-loss, and the newest to resume from.
+class _EpochCheckpoint(ModelCheckpoint):
+    """A single file, written at the end of an epoch and nowhere else.
+
+    A checkpoint that Lightning writes at the end of validation, its default, counts the epoch as not yet done, and the
+    resumed run draws the photos of that epoch once more.
+    """
+
+    def __init__(self, path: Path, monitor: str | None) -> None:
+        super().__init__(
+            dirpath=path.parent,
+            filename=path.stem,
+            monitor=monitor,
+            mode="min",
+            save_top_k=1,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+            save_on_train_epoch_end=True,
+        )
+
+
+class LastCheckpoint(_EpochCheckpoint):
+    """Keeps the newest weights, to resume from. Lightning's own ``save_last`` keeps the newest of the best."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Write to the run's folder."""
+        super().__init__(folder.last, monitor=None)
+
+
+class BestCheckpoint(_EpochCheckpoint):
+    """Keeps the weights with the lowest validation log-loss.
 
     A resumed run has a folder of its own. The best of the run before comes along as a copy, for the resumed run may
     not find a better one.
@@ -25,16 +53,7 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: RunFolder) -> None:
         """Write to the run's folder."""
-        super().__init__(
-            dirpath=folder.checkpoints,
-            filename=folder.best.stem,
-            monitor="val/loss",
-            mode="min",
-            save_top_k=1,
-            save_last=True,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
+        super().__init__(folder.best, monitor="val/loss")
         self._best = folder.best
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -45,7 +64,7 @@ class BestCheckpoint(ModelCheckpoint):
             return
         self._best.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(before, self._best)
-        here = str(self._best)
+        here = str(self._best.resolve())
         score: Tensor = state_dict["best_model_score"]
         super().load_state_dict(
             {
@@ -54,7 +73,6 @@ class BestCheckpoint(ModelCheckpoint):
                 "best_model_path": here,
                 "best_k_models": {here: score},
                 "kth_best_model_path": here,
-                "last_model_path": "",
             }
         )
 

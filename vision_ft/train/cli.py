@@ -20,7 +20,7 @@ from vision_ft.data.module import PhotoData
 from vision_ft.errors import UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
-from vision_ft.train.callbacks import BestCheckpoint, EpochLines
+from vision_ft.train.callbacks import BestCheckpoint, EpochLines, LastCheckpoint
 from vision_ft.train.config import check_files, explain
 from vision_ft.train.run import Run, RunFolder, new_run_folder
 from vision_ft.train.unfreeze import Unfreeze
@@ -32,6 +32,7 @@ _MEANT = (
     r"Experiment logs directory .* exists and is not empty.*",
     r".*The number of training batches .* is smaller than the logging interval.*",
     r"Checkpoint directory .* exists and is not empty.*",
+    r"The dirpath has changed from .*",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
 )
 
@@ -141,7 +142,7 @@ class VisionCLI(LightningCLI):
         # The photos are read before the run gets a folder: data that cannot be used leaves nothing behind.
         _ = self.datamodule.manifest
         self.folder = new_run_folder(run, self.datamodule.folder_name)
-        callbacks += [BestCheckpoint(self.folder), EpochLines(unfreeze, self.console)]
+        callbacks += [EpochLines(unfreeze, self.console), BestCheckpoint(self.folder), LastCheckpoint(self.folder)]
         changed: dict[str, Any] = {"default_root_dir": self.folder.path}
         if settings["max_epochs"] is None and settings["max_steps"] == -1 and settings["max_time"] is None:
             changed["max_epochs"] = schedule.epochs

@@ -66,16 +66,15 @@ class Unfreeze(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Freeze what is frozen in the first epoch, before the network is wrapped for several devices."""
         if stage == "fit":
-            self._apply(trainer, _classifier(pl_module), epoch=0)
-            self._synchronised = self._trained
+            self._synchronised = self._apply(_classifier(pl_module), epoch=0)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Apply the state of the first epoch; of a resumed run's, Lightning does not always announce the start."""
+        self._enter_epoch(trainer, _classifier(pl_module))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Apply the state of this epoch."""
-        self._apply(trainer, _classifier(pl_module), trainer.current_epoch)
-
-        if self._trained != self._synchronised:
-            _wrap_again(trainer)
-            self._synchronised = self._trained
+        self._enter_epoch(trainer, _classifier(pl_module))
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -85,10 +84,17 @@ class Unfreeze(pl.Callback):
         progress = trainer.current_epoch + (batch_idx + 0.5) / trainer.num_training_batches
         self._set_rates(trainer, _classifier(pl_module), progress)
 
-    def _apply(self, trainer: pl.Trainer, model: Classifier, epoch: float) -> None:
+    def _enter_epoch(self, trainer: pl.Trainer, model: Classifier) -> None:
+        trained = self._apply(model, trainer.current_epoch)
+        if trained != self._synchronised:
+            _wrap_again(trainer)
+            self._synchronised = trained
+
+    def _apply(self, model: Classifier, epoch: int) -> frozenset[str]:
+        """Freeze and unfreeze for an epoch, and return what trains."""
         rates = self.schedule(model.network.stages).at(epoch).rates
         model.network.train_only(rates, batch_norm_frozen=self._batch_norm_frozen)
-        self._trained = frozenset(rates)
+        return frozenset(rates)
 
     def _set_rates(self, trainer: pl.Trainer, model: Classifier, epoch: float) -> None:
         rates = self.schedule(model.network.stages).at(epoch).rates
