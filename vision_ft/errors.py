@@ -27,6 +27,7 @@ class ExitCode(IntEnum):
     INPUT = 2
     SOME_UNREADABLE = 3
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class VisionError(Exception):

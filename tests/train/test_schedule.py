@@ -44,9 +44,15 @@ def test_the_rule_unfreezes_one_stage_every_k_epochs() -> None:
     assert schedule.at(9).rates["head"] < schedule.at(8).rates["head"] <= 0.1
 
 
-def test_the_rule_goes_down_to_the_stem_if_not_told_otherwise() -> None:
-    schedule = Schedule(Gradual(head_epochs=1).phases(len(STAGES)), STAGES)
-    assert set(schedule.at(99).rates) == set(STAGES)
+def test_the_rule_stops_at_three_stages_or_goes_down_to_the_stem() -> None:
+    some, every = (Schedule(Gradual(until=until).phases(len(STAGES)), STAGES) for until in (Gradual().until, None))
+    assert set(some.at(99).rates) == set(STAGES) - {"stem"}
+    assert set(every.at(99).rates) == set(STAGES)
+
+
+def test_the_rule_suits_a_network_of_a_body_and_a_head() -> None:
+    schedule = Schedule(Gradual().phases(2), ("body", "head"))
+    assert set(schedule.at(99).rates) == {"body", "head"}
 
 
 @given(st.integers(0, 3), st.integers(1, 3), st.one_of(st.none(), st.integers(1, 9)), st.floats(0, 40))

@@ -12,8 +12,6 @@ from typing import Literal
 
 from vision_ft.errors import ConfigError, nearest
 
-HEAD = "head"
-
 
 @dataclass(frozen=True)
 class Phase:
@@ -45,7 +43,7 @@ class Gradual:
     Attributes:
         head_epochs: epochs of the head alone.
         every: epochs between one stage and the next.
-        until: how many stages below the head are unfrozen in the end; all if not given.
+        until: how many stages below the head are unfrozen in the end; all for null.
         head_lr: learning rate while the head trains alone.
         lr: learning rate of the topmost stage afterwards.
         layer_decay: each stage further down learns this many times as fast as the one above it.
@@ -55,12 +53,12 @@ class Gradual:
 
     head_epochs: int = 2
     every: int = 1
-    until: int | None = None
+    until: int | None = 3
     head_lr: float = 3e-3
     lr: float = 2e-4
     layer_decay: float = 0.7
     final_epochs: int | None = None
-    final_lr: float = 0.1
+    final_lr: float = 0.02
 
     def phases(self, stages: int) -> list[Phase]:
         """The rule spelt out for a network of that many stages, the head included."""
