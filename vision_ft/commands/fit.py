@@ -12,6 +12,7 @@ from rich.console import Console
 
 from vision_ft.commands.handover import hand_over, show
 from vision_ft.errors import ConfigError, ExitCode
+from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.train.cli import VisionCLI
 from vision_ft.train.run import RunFolder
 
@@ -43,6 +44,8 @@ def main(verb: str, args: Sequence[str]) -> int:
 
 def _finish(cli: VisionCLI, folder: RunFolder) -> None:
     console = Console()
+    record, _ = read_checkpoint(folder.best)
+    _say(cli.console, f"epoch {record.epoch} has the lowest validation log-loss; exporting it and measuring the export")
     handed = hand_over(folder.best, folder.bundle, cli.datamodule.manifest)
     for path, reason in cli.model.unreadable.items():
         _say(console, f"could not be read while training: {path}: {reason}")

@@ -111,8 +111,8 @@ class Classifier(pl.LightningModule):
         mean_loss, accuracy = self._metric(f"{part}/loss"), self._metric(f"{part}/accuracy")
         mean_loss.update(loss.detach(), weight=photos)
         accuracy.update(logits.detach(), batch.labels)
-        self.log(f"{part}/loss", mean_loss, on_step=False, on_epoch=True, prog_bar=True)
-        self.log(f"{part}/accuracy", accuracy, on_step=False, on_epoch=True, prog_bar=True)
+        self.log(f"{part}/loss", mean_loss, on_step=False, on_epoch=True)
+        self.log(f"{part}/accuracy", accuracy, on_step=False, on_epoch=True)
         if part == "train" and self._label_smoothing:
             return F.cross_entropy(logits, batch.labels, label_smoothing=self._label_smoothing)
         return loss

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from rich.console import Console
 from torch import Tensor
 
@@ -77,6 +77,21 @@ class BestCheckpoint(_EpochCheckpoint):
         )
 
 
+class ProgressBar(RichProgressBar):
+    """Lightning's bar on standard error, so that standard output is for results; epochs are counted from 1."""
+
+    def __init__(self) -> None:
+        """Leave no bars behind; :class:`EpochLines` says what is worth keeping."""
+        super().__init__(leave=False, console_kwargs={"stderr": True})
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+    def console(self) -> Console | None:
+        """What to print to while the bar is shown: what goes elsewhere ends up in the middle of it."""
+        return self.progress.console if self.progress is not None else None
+
+
 class EpochLines(pl.Callback):
     """One line an epoch that stays: what trained, how it scores, how long it took."""
 
@@ -104,7 +119,9 @@ class EpochLines(pl.Callback):
             if name in figures
         )
         seconds = time.monotonic() - self._start
-        self._console.print(
+        bar = trainer.progress_bar_callback
+        console = (bar.console() if isinstance(bar, ProgressBar) else None) or self._console
+        console.print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {which}: {shown}  ({seconds:.0f} s)",
             highlight=False,
             soft_wrap=True,

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
@@ -20,7 +19,7 @@ from vision_ft.data.module import PhotoData
 from vision_ft.errors import UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
-from vision_ft.train.callbacks import BestCheckpoint, EpochLines, LastCheckpoint
+from vision_ft.train.callbacks import BestCheckpoint, EpochLines, LastCheckpoint, ProgressBar
 from vision_ft.train.config import check_files, explain
 from vision_ft.train.run import Run, RunFolder, new_run_folder
 from vision_ft.train.unfreeze import Unfreeze
@@ -126,7 +125,7 @@ class VisionCLI(LightningCLI):
         callbacks: list[pl.Callback] = []
         if settings["enable_progress_bar"] is None:
             kwargs["enable_progress_bar"] = self.console.is_terminal
-            callbacks += [RichProgressBar(leave=False)] if self.console.is_terminal else []
+            callbacks += [ProgressBar()] if self.console.is_terminal else []
         if self.subcommand == "fit":
             kwargs.update(self._fit_settings(settings, callbacks))
         elif settings["logger"] is None:
