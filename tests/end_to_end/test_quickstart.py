@@ -84,7 +84,7 @@ def test_the_run_folder_holds_what_it_should(run: Path) -> None:
     assert len([row for row in rows if row["val/loss"]]) == 5
 
 
-def test_the_best_epoch_is_what_is_handed_over(quickstart: "subprocess.CompletedProcess[str]", run: Path) -> None:
+def test_the_best_epoch_is_what_is_handed_over(quickstart: subprocess.CompletedProcess[str], run: Path) -> None:
     with (run / "metrics.csv").open() as file:
         losses = [float(row["val/loss"]) for row in csv.DictReader(file) if row["val/loss"]]
     assert f"epoch {losses.index(min(losses)) + 1} has the lowest validation log-loss" in quickstart.stderr
