@@ -94,6 +94,14 @@ def test_file_reads_what_timm_writes(suffix: str, wrapped: bool, tmp_path: Path)
     assert built.origin.sha256 == weights.sha256_of(path)
 
 
+def test_positions_are_fitted_to_another_image_size(tmp_path: Path) -> None:
+    path = tmp_path / "small.safetensors"
+    safetensors.torch.save_file(create("test_vit", 2, 64).state_dict(), path)
+    state = build("test_vit", f"file:{path}", PETS, image_size=96).module.state_dict()
+    assert state["pos_embed"].shape[1] == 1 + 6 * 6
+    assert torch.equal(state["blocks.3.attn.qkv.weight"], safetensors.torch.load_file(path)["blocks.3.attn.qkv.weight"])
+
+
 def test_a_pickle_is_not_run(tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> Any:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import socket
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
@@ -18,14 +16,13 @@ from torch import nn
 
 from vision_ft.errors import ConfigError, WeightsError, nearest
 from vision_ft.model import weights as reading
-from vision_ft.model.weights import Loaded, Source, State
+from vision_ft.model.transfer import clear_head, fit_in
+from vision_ft.model.weights import Loaded, Source
 from vision_ft.spec import Preprocessing, WeightsOrigin, preprocessing_from
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CROP = 0.875
 _FILTERS = ("nearest", "bilinear", "bicubic", "lanczos")
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,11 +64,11 @@ def build(name: str, source: str, classes: Sequence[str], image_size: int | None
     module = create(name, len(classes), image_size)
     if image_size is not None:
         _try_size(name, module, image_size)
-    _clear_head(module)
+    clear_head(module)
     loaded = _read(parsed, name)
     if loaded is None:
         return Backbone(module, preprocessing_of(module, image_size), WeightsOrigin(str(parsed), None))
-    _fit_in(module, loaded, classes, parsed)
+    fit_in(module, loaded, classes, parsed)
     return Backbone(module, preprocessing_of(module, image_size), loaded.origin)
 
 
@@ -139,24 +136,6 @@ def _try_size(name: str, module: nn.Module, size: int) -> None:
         module.train(training)
 
 
-def _clear_head(module: Any) -> None:
-    """Start a new head from zero: every class equally likely.
-
-    The random start of some families (EfficientNet's grows as classes get fewer) begins with confident nonsense that
-    takes epochs to unlearn; a linear head needs no randomness to begin from.
-    """
-    for name, tensor in module.state_dict().items():
-        if name.startswith(_head_prefixes(module)):
-            tensor.zero_()
-
-
-def _head_prefixes(module: Any) -> tuple[str, ...]:
-    """What the names of the classifier's tensors begin with; a distilled model has two classifiers."""
-    classifier = module.get_classifier()
-    wanted = classifier if isinstance(classifier, (tuple, list)) else [classifier]
-    return tuple(f"{name}." for name, part in module.named_modules() if any(part is one for one in wanted))
-
-
 def _read(source: Source, name: str) -> Loaded | None:
     if source.kind == "random":
         return None
@@ -182,7 +161,7 @@ def _download(name: str, classes: Sequence[str], image_size: int | None) -> Back
             f"model.weights: timm: could not get the weights of {name!r} ({type(error).__name__}); connect to the "
             "network once, point HF_HOME to a cache that has them, or use file:PATH or builtin:"
         ) from error
-    _clear_head(module)
+    clear_head(module)
     tag = f"timm:{name.partition('.')[0]}.{config.tag}" if config.tag else f"timm:{name}"
     origin = WeightsOrigin(
         tag, reading.sha256_of_tensors(module.state_dict()), digest_of="tensors", licence=config.license
@@ -208,61 +187,3 @@ def _from_cache_if_offline(config: Any) -> dict[str, Any]:
             raise
         return {"pretrained_cfg_overlay": {"file": cached}}
     return {}
-
-
-def _fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source) -> None:
-    """Load tensors, all but the classifier's, and the classifier's rows of known classes."""
-    target: State = module.state_dict()
-    head = {name for name in target if name.startswith(_head_prefixes(module))}
-    state = _as_timm_names(module, loaded.state)
-    missing = [name for name in target if name not in state and name not in head]
-    wrong = [name for name in target if name in state and name not in head and state[name].shape != target[name].shape]
-    unknown = [name for name in state if name not in target]
-    if missing or wrong or unknown:
-        raise WeightsError(
-            f"model.weights: {source} does not fit {module.pretrained_cfg.get('architecture', 'the backbone')}: "
-            f"{_named('missing', missing)}{_named('unknown', unknown)}{_named('of another shape', wrong)}"
-            "name the backbone that the file was trained with"
-        )
-    kept = {name: state[name] for name in target if name in state and name not in head}
-    kept.update(_known_rows(target, state, head, loaded.classes, classes))
-    module.load_state_dict({**target, **kept})
-
-
-def _as_timm_names(module: Any, state: State) -> State:
-    """Where a family's files name or shape their tensors otherwise, timm itself has the translation."""
-    own = set(module.state_dict())
-    if own >= set(state):
-        return state
-    translate = getattr(__import__(type(module).__module__, fromlist=["_"]), "checkpoint_filter_fn", None)
-    if translate is None:
-        return state
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            translated: State = translate(dict(state), module)
-    except (KeyError, RuntimeError, AttributeError, ValueError, TypeError) as error:
-        _log.debug("no translation by timm: %s", error)
-        return state
-    return translated
-
-
-def _known_rows(
-    target: State, state: State, head: set[str], known: Sequence[str], classes: Sequence[str]
-) -> Mapping[str, torch.Tensor]:
-    rows = [(new, known.index(name)) for new, name in enumerate(classes) if name in known]
-    filled: dict[str, torch.Tensor] = {}
-    for name in head:
-        if rows and name in state and state[name].shape[1:] == target[name].shape[1:]:
-            tensor = target[name].clone()
-            for new, old in rows:
-                tensor[new] = state[name][old]
-            filled[name] = tensor
-    return filled
-
-
-def _named(what: str, names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{what} {names[0]!r}{more}; "

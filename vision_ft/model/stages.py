@@ -40,12 +40,12 @@ def stages_of(backbone: nn.Module) -> Stages:
     for most families. A backbone that does not say how it is built has the stages ``body`` and ``head``, and the log
     says so.
     """
-    classifiers = _classifier_names(backbone)
+    classifiers = classifier_names(backbone)
     matcher = _matcher(backbone)
     grouped = _name_groups(backbone, matcher, classifiers) if matcher else {}
     if len(set(grouped.values())) < 2:
         _log.warning("%s cannot be split into stages; it trains as 'head' or 'body'", type(backbone).__name__)
-        grouped = {name: BODY for name, _ in backbone.named_parameters() if not _is_below(name, classifiers)}
+        grouped = {name: BODY for name, _ in backbone.named_parameters() if not is_below(name, classifiers)}
     names = tuple(dict.fromkeys([*grouped.values(), HEAD]))
     of_tensor = {name: grouped.get(name, HEAD) for name, _ in backbone.named_parameters()}
     of_module = _modules(backbone, of_tensor, names)
@@ -55,14 +55,15 @@ def stages_of(backbone: nn.Module) -> Stages:
     return Stages(names=names, of_tensor=of_tensor, of_module=of_module)
 
 
-def _classifier_names(backbone: Any) -> tuple[str, ...]:
+def classifier_names(backbone: Any) -> tuple[str, ...]:
     """Where the classifier lies; a distilled model has two."""
     classifier = backbone.get_classifier()
     wanted = classifier if isinstance(classifier, (tuple, list)) else [classifier]
     return tuple(name for name, module in backbone.named_modules() if any(module is one for one in wanted))
 
 
-def _is_below(name: str, modules: Iterable[str]) -> bool:
+def is_below(name: str, modules: Iterable[str]) -> bool:
+    """Whether a module or tensor is one of some modules, or lies in one."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
@@ -81,7 +82,7 @@ def _name_groups(backbone: nn.Module, matcher: dict[str, Any], classifiers: tupl
     named: dict[str, str] = {}
     last = BODY
     for number in sorted(groups):
-        trunk = [name for name in groups[number] if not _is_below(name, classifiers)]
+        trunk = [name for name in groups[number] if not is_below(name, classifiers)]
         found = [match.group(0) for name in trunk for pattern in patterns if (match := pattern.match(name))]
         if found:
             last = found[0].rstrip(".")
@@ -110,6 +111,6 @@ def _modules(backbone: nn.Module, of_tensor: Mapping[str, str], names: tuple[str
             stages[name] = own.pop()
         elif name:
             # Holds nothing itself (a stochastic depth, an activation): the stage whose path it lies on, if any.
-            on_path = [stage for stage in names if _is_below(name, [stage])]
+            on_path = [stage for stage in names if is_below(name, [stage])]
             stages.update({name: on_path[-1]} if on_path else {})
     return stages
