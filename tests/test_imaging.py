@@ -58,6 +58,16 @@ def test_transparency_is_laid_on_white(mode: str) -> None:
     assert np.asarray(decode(encoded(clear, "PNG"))).min() == 255
 
 
+def test_a_colour_that_stands_for_clear_is_white_too() -> None:
+    image = Image.new("RGB", (8, 8), (1, 2, 3))
+    assert np.asarray(decode(encoded(image, "PNG", transparency=(1, 2, 3)))).min() == 255
+
+
+def test_a_path_with_a_zero_byte_is_unreadable() -> None:
+    with pytest.raises(UnreadablePhoto, match="null"):
+        decode("a\0b.jpg")
+
+
 def test_exif_orientation_is_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90° to be upright

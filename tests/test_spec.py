@@ -49,7 +49,9 @@ def test_another_schema_is_refused_by_its_number() -> None:
         ModelSpec.from_json(text.encode(), "spec.json")
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"null", b"\xff\xfe", b'{"sha256": 1, "schema": 1}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"{}", b"null", b"\xff\xfe", b'{"sha256": 1, "schema": 1}', b'{"sha256": "", "schema": 1}']
+)
 def test_what_is_no_spec_is_refused(data: bytes) -> None:
     with pytest.raises(BundleError):
         ModelSpec.from_json(data, "spec.json")

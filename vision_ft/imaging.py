@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -27,6 +28,8 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif",
 # Twice the pixels at which Pillow starts to warn; Pillow itself refuses above the same figure. Read from the header,
 # before memory is taken.
 MAX_PIXELS = 178_956_970
+# Between half of that and that Pillow only warns, on a line of its own code; such a photo is read here.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _FILTERS: dict[str, Image.Resampling] = {
@@ -90,31 +93,50 @@ def decode(source: str | os.PathLike[str] | bytes) -> Image.Image:
         data = source if isinstance(source, bytes) else Path(source).read_bytes()
     except OSError as error:
         raise UnreadablePhoto(error.strerror or str(error)) from error
+    except ValueError as error:  # a path with a zero byte in it
+        raise UnreadablePhoto(_reason(error)) from error
     if not data:
         raise UnreadablePhoto("the file is empty")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadablePhoto(f"{image.width} × {image.height} pixels is more than the {MAX_PIXELS:,} allowed")
-            image.load()
-            return upright_rgb(image)
+            return load(image)
     except UnreadablePhoto:
         raise
     except UnidentifiedImageError as error:
         raise UnreadablePhoto(f"not one of the formats read here ({', '.join(FORMATS)})") from error
+    except Exception as error:
+        raise UnreadablePhoto(_reason(error)) from error
+
+
+def load(image: Image.Image) -> Image.Image:
+    """Decode an opened image to its last row; the result is as :func:`decode` gives it.
+
+    Raises:
+        UnreadablePhoto: as :func:`decode`.
+    """
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadablePhoto(f"{image.width} × {image.height} pixels is more than the {MAX_PIXELS:,} allowed")
+    try:
+        image.load()
+        return _upright_rgb(image)
+    except UnreadablePhoto:
+        raise
     except MemoryError as error:
         raise UnreadablePhoto("not enough memory to decode it") from error
     except Exception as error:
         # A broken file makes Pillow's format plugins raise almost anything (SyntaxError, struct.error, IndexError …);
         # whatever it is, it concerns this one photo.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UnreadablePhoto(reason) from error
+        raise UnreadablePhoto(_reason(error)) from error
 
 
-def upright_rgb(image: Image.Image) -> Image.Image:
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow image as an upright RGB one: EXIF orientation applied, transparency laid on white, 16 bits scaled."""
     image = _upright(image)
-    if image.mode == "RGB":
+    if image.mode == "RGB" and "transparency" not in image.info:
         return image
     if image.mode.startswith("I"):  # 16-bit grey: ``convert`` would clip it to white
         deep = np.asarray(image).astype(np.int64)

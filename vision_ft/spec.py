@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,8 @@ SPEC_FILE = "spec.json"
 MODEL_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "README.md"
+# All that may lie in a bundle's folder; a folder with anything else in it is never replaced.
+BUNDLE_FILES = frozenset({SPEC_FILE, MODEL_FILE, WEIGHTS_FILE, CARD_FILE})
 
 # The spec names the SHA-256 of every file of the bundle, its own included: computed with this in its place.
 _BLANK_DIGEST = "0" * 64
@@ -130,6 +133,8 @@ class ModelSpec:
             digest, schema = str(record.pop("sha256")), record.pop("schema")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(f"{where}: not a bundle's spec, or damaged; export the model again") from error
+        if not re.fullmatch("[0-9a-f]{64}", digest):
+            raise BundleError(f"{where}: not a bundle's spec, or damaged; export the model again")
         blank = _swap_last(text, digest, _BLANK_DIGEST)
         if hashlib.sha256(blank.encode()).hexdigest() != digest:
             raise BundleError(f"{where}: was changed after it was written; export the model again")

@@ -94,7 +94,7 @@ def test_all_wrong_transforms_are_named_at_once() -> None:
 )
 def test_a_transform_that_changes_size_or_type_is_refused(transform: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="change size or type"):
-        Augmentation([transform], FRAMING)(photo(), (0, 0, 0))
+        Augmentation([transform], FRAMING)
 
 
 def test_albumentations_asks_no_package_index() -> None:

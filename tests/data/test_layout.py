@@ -115,6 +115,28 @@ def test_a_class_without_training_photos(folder_of: FolderOf) -> None:
     assert "in train/ for class 'fox'" in refused(folder_of({"train/cat": 1, "train/dog": 1, "val/fox": 1}))
 
 
+def test_split_folders_without_classes(folder_of: FolderOf) -> None:
+    assert "train/ without class folders" in refused(folder_of({"train": 3, "test": 3}))
+
+
+def test_a_class_may_have_the_name_of_a_split(folder_of: FolderOf) -> None:
+    assert list_photos(folder_of({"test": 1, "sample": 1})).classes == ("sample", "test")
+
+
+def test_a_locked_folder_is_named_and_not_passed_over(folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read any folder, so the refusal is the file system's own answer, put there."""
+    root = folder_of({"cat/locked": 1, "dog": 1})
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert "locked' cannot be read: Permission denied" in refused(root)
+
+
 def test_classes_beside_splits(folder_of: FolderOf) -> None:
     assert "'fox'" in refused(folder_of({"train/cat": 1, "train/dog": 1, "fox": 1}))
 

@@ -82,6 +82,14 @@ def test_what_is_written_is_read(folder_of: FolderOf, tmp_path: Path) -> None:
     assert again.table.equals(manifest.table)
 
 
+def test_a_folder_with_brackets_in_its_name(folder_of: FolderOf, tmp_path: Path) -> None:
+    root = folder_of({"cat": 1, "dog": 1})
+    (tmp_path / "a [b] *").mkdir()
+    manifest = scanned(root)
+    manifest.write(tmp_path / "a [b] *" / "manifest.csv")
+    assert Manifest.read(tmp_path / "a [b] *" / "manifest.csv", root, manifest.classes).table.height == 2
+
+
 def test_what_is_no_manifest_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_bytes(b"\x00\xff,1\n2,3,4\n")
     with pytest.raises(DataError, match="not a readable manifest"):

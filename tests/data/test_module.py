@@ -111,6 +111,20 @@ def test_all_faults_of_the_settings_come_at_once(drawings: Path) -> None:
     assert all(name in str(caught.value) for name in ("batch_size", "num_workers", "max_unreadable"))
 
 
+@pytest.mark.parametrize(("batch_size", "batches"), [(8, 7), (11, 5), (55, 1), (56, 1), (100, 1), (1, 56)])
+def test_no_batch_of_a_single_photo(drawings: Path, batch_size: int, batches: int) -> None:
+    """BatchNorm that trains cannot work on one; 56 training photos in batches of 11 or 55 leave one over."""
+    loader = module(drawings, batch_size=batch_size).train_dataloader()
+    assert len(loader) == len(list(loader)) == batches
+
+
+def test_golden_photos_of_a_large_part_are_of_every_class(folder_of: FolderOf) -> None:
+    data = module(folder_of({"a": 300, "b": 300, "c": 300}, size=(4, 4)))
+    names = [path.parent.name for path in data.golden()]
+    assert len(names) == 64
+    assert all(abs(names.count(name) - 64 / 3) < 2 for name in "abc")
+
+
 def test_golden_photos_are_readable_and_spread_over_the_classes(drawings: Path) -> None:
     golden = module(drawings).golden()
     assert len(golden) == 64

@@ -66,6 +66,17 @@ def test_what_cannot_be_read_keeps_its_place(tmp_path: Path) -> None:
     assert found[1].error is None
 
 
+def test_an_image_that_breaks_while_it_is_loaded_keeps_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    grey(0, path)
+    path.write_bytes(path.read_bytes()[:-30])
+    closed = grey(0)
+    closed.close()
+    with Image.open(path) as cut:
+        found = predictor().predict([cut, closed, grey(0)])
+    assert [one.error is None for one in found] == [False, False, True]
+
+
 def test_batches_are_of_the_size_asked_for_and_in_order() -> None:
     one = predictor()
     values = list(range(0, 250, 10))

@@ -28,6 +28,13 @@ def test_files_folders_and_a_list(folder_of: FolderOf, tmp_path: Path) -> None:
     ]
 
 
+def test_links_to_folders_are_followed_as_in_training(folder_of: FolderOf, tmp_path: Path) -> None:
+    root = folder_of({"real": 2})
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "class").symlink_to(root / "real", target_is_directory=True)
+    assert len(list(photo_paths([str(tmp_path / "linked")], []))) == 2
+
+
 def test_what_is_not_there_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="'nothing', 'neither'"):
         photo_paths([str(tmp_path), "nothing", "neither"], [])

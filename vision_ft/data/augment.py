@@ -17,6 +17,8 @@ from vision_ft.errors import ConfigError, nearest
 from vision_ft.imaging import Framing, Pixels, resize
 
 CROP = "RandomResizedCrop"
+# A photo of 500 × 375 pixels, as cameras' proportions are.
+_TRIAL = 125
 # What a photo may go through when nothing is set: a crop of at least half of it, mirrored every other time, light
 # changes of colour. Mild, because a pretrained backbone on little data gains more from order than from noise.
 DEFAULT: tuple[dict[str, Any], ...] = (
@@ -60,6 +62,14 @@ class Augmentation:
             raise ConfigError("; ".join(faults))
         self._crops = bool(built) and isinstance(built[0], _FramedCrop)
         self._compose = A.Compose(built)
+        # One view now: what cannot work is told here, and not by a loader's process in the middle of a run.
+        try:
+            self(Image.new("RGB", (_TRIAL * 4, _TRIAL * 3)), (0,))
+        except ConfigError:
+            raise
+        except Exception as error:
+            # Albumentations has exceptions of its own for many a transform.
+            raise ConfigError(f"data.augment: {' '.join(str(error).split())[:200]}") from error
 
     def __call__(self, photo: Image.Image, seed: Sequence[int]) -> Pixels:
         """One random view.
@@ -120,6 +130,8 @@ def _build(settings: dict[str, Any], place: int, framing: Framing) -> Any:
         return _FramedCrop(framing, **settings)
     kind = getattr(A, name, None)
     if not (isinstance(kind, type) and issubclass(kind, A.BasicTransform)):
-        known = [key for key, value in vars(A).items() if isinstance(value, type)]
+        known = [
+            key for key, value in vars(A).items() if isinstance(value, type) and issubclass(value, A.BasicTransform)
+        ]
         raise ValueError(f"Albumentations has no transform {name!r}{nearest(name, known)}")
     return kind(strict=True, **settings)

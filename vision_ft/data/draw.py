@@ -32,13 +32,16 @@ def draw_set(folder: Path, *, count: int = COUNT, size: int = SIZE, seed: int = 
     Raises:
         DataError: the folder is there already and is not empty, or a number is out of range.
     """
-    if count < 1 or size < 16:
-        raise DataError(f"count is {count} and size {size}; needed are at least 1 drawing of 16 pixels")
+    if count < 1 or size < 16 or seed < 0:
+        raise DataError(f"count is {count}, size {size}, seed {seed}; they must be at least 1, 16 and 0")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{str(folder)!r} is there already; nothing was drawn. Name a new folder, or remove that one")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise DataError(f"cannot draw into {str(folder)!r}: {error.strerror}; name another folder") from error
     console = Console(stderr=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         for kind in KINDS:
             (staging / kind).mkdir()
@@ -62,5 +65,7 @@ def draw_if_missing(folder: Path) -> None:
     """Draw the practice set, and say so, unless the folder is there."""
     if folder.exists():
         return
-    Console(stderr=True).print(f"drawing {COUNT} cats and {COUNT} dogs into {folder} (practice drawings, no photos)")
+    Console(stderr=True).print(
+        f"drawing {COUNT} cats and {COUNT} dogs into {folder} (practice drawings, no photos)", markup=False
+    )
     draw_set(folder)

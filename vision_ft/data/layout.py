@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vision_ft.errors import DataError
+from vision_ft.files import LEAVINGS, walk_photos
 from vision_ft.imaging import looks_like_photo
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
 _SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
-# Left behind by archivers; the tools that hide their leavings use a leading dot.
-_NO_CLASS = frozenset({"__MACOSX", "__pycache__"})
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,11 @@ def list_photos(root: Path) -> Listing:
     else:
         if not folders:
             raise DataError(_nothing_in(root))
+        if all(folder.name.lower() in _SPLIT_FOLDERS for folder in folders):
+            raise DataError(
+                f"data.root: {str(root)!r} has {', '.join(folder.name + '/' for folder in folders)} without class "
+                "folders in them; make one folder a class there"
+            )
         photos = [photo for folder in folders for photo in _list_class(root, folder, split=None)]
     classes = tuple(sorted({folder.name for top in (split_folders or [root]) for folder in _folders(top)}, key=natural))
     _check_classes(root, classes, photos, has_splits=bool(split_folders))
@@ -133,10 +137,12 @@ def _classes(names: list[str]) -> str:
 
 
 def _folders(folder: Path) -> list[Path]:
+    try:
+        entries = list(folder.iterdir())
+    except PermissionError as error:
+        raise DataError(f"data.root: {str(folder)!r} cannot be read: {error.strerror}; mend its permissions") from error
     children = [
-        child
-        for child in folder.iterdir()
-        if child.is_dir() and not child.name.startswith(".") and child.name not in _NO_CLASS
+        child for child in entries if child.is_dir() and not child.name.startswith(".") and child.name not in LEAVINGS
     ]
     for child in children:
         if not _is_text(child.name):
@@ -147,23 +153,8 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _list_class(root: Path, folder: Path, split: str | None) -> Iterator[Listed]:
-    for path in sorted(walk_photos(folder)):
+    for path in walk_photos(folder):
         yield Listed(path=path.relative_to(root).as_posix(), label=folder.name, split=split)
-
-
-def walk_photos(folder: Path) -> Iterator[Path]:
-    """All photos below a folder, following links but never round in a circle; hidden folders are passed over."""
-    seen: set[tuple[int, int]] = set()
-    for top, children, files in os.walk(folder, followlinks=True):
-        here = Path(top).stat()
-        if (here.st_dev, here.st_ino) in seen:
-            children.clear()
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        children[:] = sorted(name for name in children if not name.startswith(".") and name not in _NO_CLASS)
-        for name in sorted(files):
-            if looks_like_photo(Path(name)):
-                yield Path(top, name)
 
 
 def _is_text(name: str) -> bool:

@@ -91,7 +91,8 @@ class Manifest:
             DataError: the file is missing or is not such a table.
         """
         try:
-            table = pl.read_csv(path, schema=SCHEMA)
+            # Not as a pattern: a folder may have brackets in its name.
+            table = pl.read_csv(path, schema=SCHEMA, glob=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{path}: not a readable manifest ({' '.join(str(error).split())[:200]})") from error
         return cls(root=root, classes=tuple(classes), table=table)

@@ -18,12 +18,13 @@ from vision_ft.data.loading import Batch, PhotoDataset, PhotoSampler, Sample
 from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable, scan
 from vision_ft.data.split import Split, deal, describe
 from vision_ft.errors import CheckpointError, ConfigError, DataError
+from vision_ft.files import spread
 from vision_ft.imaging import Framing
 
 _DRAWN = "drawn:"
 _MOST_WORKERS = 16
 # How many photos an export is compared on.
-_GOLDEN = 64
+GOLDEN = 64
 
 
 class PhotoData(pl.LightningDataModule):
@@ -74,10 +75,10 @@ class PhotoData(pl.LightningDataModule):
         self._seed = seed
         self._manifest: Manifest | None = None
         self._framing: Framing | None = None
-        folder = root.removeprefix(_DRAWN)
+        folder = Path(root.removeprefix(_DRAWN)).expanduser()
         if root.startswith(_DRAWN):
-            draw_if_missing(Path(folder))
-        self._listing = list_photos(Path(folder).expanduser())
+            draw_if_missing(folder)
+        self._listing = list_photos(folder)
 
     def frame_as(self, framing: Framing) -> None:
         """Take over how photos are framed; it belongs to the weights, so the model says it.
@@ -132,7 +133,7 @@ class PhotoData(pl.LightningDataModule):
             raise DataError(f"data.root: {str(manifest.root)!r} has no test part to test on")
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Shuffled and augmented batches; the last, smaller one is kept."""
+        """Shuffled and augmented batches; the last, smaller one is kept unless it would be of a single photo."""
         rows = self.manifest.part(TRAIN)
         dataset = PhotoDataset(
             self.manifest.paths(rows),
@@ -169,6 +170,8 @@ class PhotoData(pl.LightningDataModule):
             dataset,
             batch_size=self._batch_size,
             sampler=sampler,
+            # BatchNorm that trains cannot work on a single photo; each epoch leaves out another one.
+            drop_last=shuffle and len(sampler) > self._batch_size > 1 and len(sampler) % self._batch_size == 1,
             collate_fn=dataset.collate,
             num_workers=workers,
             persistent_workers=workers > 0,
@@ -179,10 +182,8 @@ class PhotoData(pl.LightningDataModule):
         """Photos that an export is compared on: from validation first, then from training, at most 64."""
         paths: list[Path] = []
         for split in (VAL, TRAIN):
-            rows = self.manifest.part(split)
             # Spread over the part, which lies in order of classes.
-            step = max(1, rows.height // max(1, _GOLDEN - len(paths)))
-            paths += self.manifest.paths(rows.gather_every(step))[: _GOLDEN - len(paths)]
+            paths += spread(self.manifest.paths(self.manifest.part(split)), GOLDEN - len(paths))
         return paths
 
     def state_dict(self) -> dict[str, Any]:

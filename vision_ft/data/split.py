@@ -32,7 +32,9 @@ class Split:
     def __post_init__(self) -> None:
         """Refuse shares that make no split."""
         shares = (self.train, self.val, self.test)
-        if min(self.train, self.val) <= 0 or self.test < 0 or abs(sum(shares) - 1) > 1e-6:
+        if self.seed < 0:
+            raise ConfigError(f"data.split.seed is {self.seed}, must be 0 or more")
+        if not (min(self.train, self.val) > 0 and self.test >= 0 and abs(sum(shares) - 1) <= 1e-6):
             raise ConfigError(
                 f"data.split: train {self.train:g}, val {self.val:g}, test {self.test:g} must add up to 1, "
                 "with train and val above 0"

@@ -79,6 +79,10 @@ def check_name(name: str) -> None:
             f"model.backbone: timm has no {name!r}{nearest(name.partition('.')[0], timm.list_models(), count=3)}; "
             "timm.list_models() lists them all"
         )
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        raise ConfigError(f"model.backbone: {name!r}: {error}") from error
 
 
 def create(name: str, classes: int, image_size: int | None = None, **settings: Any) -> nn.Module:

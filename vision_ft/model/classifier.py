@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -58,7 +59,7 @@ class Classifier(pl.LightningModule):
         faults = []
         if len(set(classes)) != len(classes) or len(classes) < 2:
             faults.append(f"model.classes is {list(classes)}, must be two names or more, each once")
-        if weight_decay < 0:
+        if not 0 <= weight_decay < math.inf:
             faults.append(f"model.weight_decay is {weight_decay:g}, must be 0 or more")
         if not 0 <= label_smoothing < 1:
             faults.append(f"model.label_smoothing is {label_smoothing:g}, must be in [0, 1)")

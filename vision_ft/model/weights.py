@@ -174,11 +174,12 @@ def read_bundle(source: Source, backbone: str) -> Loaded:
     path = folder / WEIGHTS_FILE
     if not path.is_file():
         raise WeightsError(f"model.weights: {str(path)!r} is missing from the bundle; export the model again")
-    digest = sha256_of(path)
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
     if digest != spec.files.get(WEIGHTS_FILE):
         raise WeightsError(f"model.weights: {str(path)!r} was changed after it was written; export the model again")
     origin = WeightsOrigin(str(source), digest, licence=spec.weights.licence)
-    return Loaded(read_tensors(path), origin, classes=spec.classes)
+    return Loaded(safetensors.torch.load(data), origin, classes=spec.classes)
 
 
 def read_tensors(path: Path) -> State:

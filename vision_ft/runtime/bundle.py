@@ -24,9 +24,9 @@ def open_bundle(folder: Path) -> tuple[ModelSpec, bytes]:
     spec_path = folder / SPEC_FILE
     if not folder.exists():
         raise BundleError(f"no bundle {str(folder)!r}; 'vision-ft fit' and 'vision-ft export' write one")
-    if not spec_path.is_file():
-        raise BundleError(f"{str(folder)!r} is no bundle: it has no {SPEC_FILE}")
     try:
+        if not spec_path.is_file():
+            raise BundleError(f"{str(folder)!r} is no bundle: it has no {SPEC_FILE}")
         spec = ModelSpec.from_json(spec_path.read_bytes(), str(spec_path))
         return spec, _check_files(folder, spec)
     except OSError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from vision_ft.errors import UnreadablePhoto
-from vision_ft.imaging import Pixels, decode, resize, upright_rgb
+from vision_ft.imaging import Pixels, decode, load, resize
 from vision_ft.runtime.bundle import open_bundle
 from vision_ft.runtime.engine import Engine, OnnxRuntime, Probabilities
 from vision_ft.spec import ModelSpec
@@ -141,7 +141,7 @@ class Predictor:
 
 def _as_image(photo: Photo) -> Image.Image:
     if isinstance(photo, Image.Image):
-        return upright_rgb(photo)
+        return load(photo)
     if isinstance(photo, np.ndarray):
         if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
             raise UnreadablePhoto(

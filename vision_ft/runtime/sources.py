@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vision_ft.errors import UsageError
-from vision_ft.imaging import looks_like_photo
+from vision_ft.files import walk_photos
 
 STANDARD_INPUT = "-"
 
@@ -26,10 +26,11 @@ def photo_paths(named: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
 
     Raises:
         UsageError: something named on the command line is not there, or a folder has no photo in it.
+        DataError: a folder cannot be opened.
     """
     if missing := [name for name in named if name != STANDARD_INPUT and not os.path.exists(name)]:  # noqa: PTH110
         raise UsageError(f"no file or folder {', '.join(map(repr, missing))}")
-    if empty := [name for name in named if Path(name).is_dir() and next(_walk(name), None) is None]:
+    if empty := [name for name in named if Path(name).is_dir() and next(walk_photos(Path(name)), None) is None]:
         raise UsageError(f"no photos below {', '.join(map(repr, empty))}")
     return _expand(named, listed)
 
@@ -39,12 +40,6 @@ def _expand(named: Sequence[str], listed: Iterable[str]) -> Iterator[str]:
         if name == STANDARD_INPUT:
             yield from (path for line in listed if (path := line.rstrip("\r\n")))
         elif Path(name).is_dir():
-            yield from _walk(name)
+            yield from map(str, walk_photos(Path(name)))
         else:
             yield name
-
-
-def _walk(folder: str) -> Iterator[str]:
-    for top, children, files in os.walk(folder):
-        children[:] = sorted(name for name in children if not name.startswith("."))
-        yield from (str(Path(top, name)) for name in sorted(files) if looks_like_photo(Path(name)))
