@@ -52,7 +52,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
         (["data", "drwa"], "did you mean 'data draw'?"),
         (["predict"], "BUNDLE, PATH"),
         (["predict", "bundle", "x.jpg", "--fromat", "table"], "--fromat"),
-        (["predict", "bundle", "x.jpg", "--batch-size", "0"], "not 1 or more"),
+        (["predict", "bundle", "x.jpg", "--batch-size", "0"], "not a whole number, 1 or more"),
         (["export"], "RUN_OR_CKPT"),
         (["data", "draw"], "FOLDER"),
     ],

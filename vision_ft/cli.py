@@ -58,7 +58,7 @@ def usage() -> str:
             "Your photos, one folder a class: vision-ft fit --config configs/cats_dogs.yaml --data.root FOLDER",
             "",
             "exit codes: 0 done; 1 a defect of ours; 2 your input or settings; 3 done, but some files could not be "
-            "read; 130 interrupted",
+            "read; 130 interrupted; 143 told to stop",
         ]
     )
 
@@ -97,6 +97,13 @@ def _run(verb: str, args: list[str]) -> int:
         return _fail(f"{verb} needs {error.name}, which is not installed: pip install 'vision-ft[train]'")
     except KeyboardInterrupt:
         return _fail("interrupted", ExitCode.INTERRUPTED)
+    except SystemExit as stop:
+        # rich ends the program itself when the reader of a table goes away.
+        if isinstance(stop.__context__, BrokenPipeError):
+            return ExitCode.DONE
+        raise
+    except PermissionError as error:
+        return _fail(f"{error.filename}: {error.strerror}; mend its permissions, or name another place")
     except BrokenPipeError:
         # The reader went away, as with ``| head``. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

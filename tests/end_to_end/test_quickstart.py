@@ -205,7 +205,7 @@ def test_a_bundle_is_gone_on_from(run: Path, place: Path, command: Command) -> N
 
 
 def small(place: Path, name: str) -> list[str]:
-    """A run of seconds: 40 pixels, 60 drawings, four epochs that cross an unfreeze."""
+    """A run of seconds: 40 pixels, 80 drawings, four epochs that cross an unfreeze."""
     data = place / "small"
     for kind in ("cat", "dog"):
         if not (data / kind).exists():
@@ -279,6 +279,77 @@ def test_broken_photos_are_listed_and_the_run_ends_with_three(run: Path, place: 
     assert list(problems) == ["dog/cut.jpg"]
     done = command(*args, "--data.max_unreadable", "0.01", cwd=place, code=None)
     fails_with(done, "1 of 81 photos cannot be read", "dog/cut.jpg")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--trainer.limit_val_batches", "0", "--trainer.max_epochs", "1"], "no epoch ended with a validation"),
+        (["--unfreeze.phases", "[{epochs: 1, stages: all, lr: 1.0e+30}]"], "the training diverged"),
+    ],
+    ids=["never validated", "diverged"],
+)
+def test_nothing_is_handed_over_that_is_no_model(
+    args: list[str], words: str, run: Path, place: Path, command: Command
+) -> None:
+    done = command(*small(place, "nothing"), *args, cwd=place, code=None)
+    fails_with(done, words)
+    assert not (place / "runs/nothing/latest/bundle").exists()
+
+
+def test_a_moved_run_is_resumed_with_its_best_and_exported_with_its_figures(
+    run: Path, place: Path, command: Command
+) -> None:
+    """Photos and run are both moved; a photo that could not be read is thrown away, as one would."""
+    before = place / "before [1]"
+    small(place, "")
+    shutil.copytree(place / "small", before / "photos")
+    (before / "photos/dog/cut.jpg").write_bytes(b"x")
+    args = [str(before / "photos") if arg == str(place / "small") else arg for arg in small(place, "moved")]
+    command(*args, "--run.folder", before / "runs", "--trainer.max_epochs", "2", cwd=place, code=3)
+    moved = place / "after [2]"
+    before.rename(moved)
+    last = moved / "runs/moved/latest/checkpoints/last.ckpt"
+    score = read_best_score(last)
+    (moved / "photos/dog/cut.jpg").unlink()
+    done = command("export", moved / "runs/moved/latest", "--root", moved / "photos", cwd=place)
+    assert "no figures" not in done.stderr
+    assert vision_ft.load(moved / "runs/moved/latest/bundle").spec.metrics["val"]["photos"] == 12
+    # At a rate that ruins it no epoch is better: the best of the run before must be what is handed over.
+    args = [str(moved / "photos") if arg == str(before / "photos") else arg for arg in args]
+    phases = ["--unfreeze.phases", "[{epochs: 3, stages: all, lr: 1.0}]"]
+    command(*args, "--run.folder", moved / "runs", "--ckpt_path", last, *phases, cwd=place)
+    spec = vision_ft.load(moved / "runs/moved/latest/bundle").spec
+    assert spec.metrics["val"]["log_loss"] == pytest.approx(score, abs=1e-3)
+    # Photos that changed since are not measured on, and that is said.
+    (moved / "photos/cat/cat.0.jpg").unlink()
+    (moved / "photos/dog/dog.0.jpg").unlink()
+    for path in (moved / "photos").rglob("*.jpg"):
+        path.write_bytes(path.read_bytes() + b" ")
+    done = command("export", moved / "runs/moved/latest", "--photos", moved / "photos", cwd=place)
+    assert "no figures: 24 of the 24 held-out photos" in done.stderr.replace("\n", "")
+
+
+def read_best_score(checkpoint: Path) -> float:
+    content = torch.load(checkpoint, weights_only=True)
+    (best,) = [state for name, state in content["callbacks"].items() if name.startswith("BestCheckpoint")]
+    return float(best["best_model_score"])
+
+
+def test_a_table_whose_reader_goes_away_is_no_error(run: Path, place: Path) -> None:
+    script = (
+        f'"{sys.executable}" -m vision_ft predict "{run / "bundle"}" data/practice --format table | true; '
+        "exit ${PIPESTATUS[0]}"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_ctrl_c_ends_with_130(run: Path, place: Path) -> None:

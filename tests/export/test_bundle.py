@@ -192,7 +192,7 @@ def test_photos_that_are_gone_stop_the_export(
         hand_over(checkpoint, tmp_path / "bundle", None)
     assert main(["export", str(checkpoint), "--photos", str(drawings)]) == 0
     assert "next: vision-ft predict" in capsys.readouterr().out
-    assert vision_ft.load(tmp_path / "moved.bundle").spec.gate["photos"] == 80
+    assert vision_ft.load(tmp_path / "moved.bundle").spec.gate["photos"] == 64
 
 
 def test_a_checkpoint_that_is_not_ours(tmp_path: Path) -> None:

@@ -15,7 +15,11 @@ def old_bundle(folder: Path) -> Path:
     out = folder / "bundle"
     out.mkdir()
     (out / "spec.json").write_text("old")
+    (out / "model.onnx").write_text("old")
     return out
+
+
+OLD = {"bundle/model.onnx": "old", "bundle/spec.json": "old"}
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -24,10 +28,9 @@ def content(folder: Path) -> dict[str, str]:
 
 def test_a_new_bundle_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     out = old_bundle(tmp_path)
-    (out / "left over").write_text("old")
     with staged(out) as folder:
         write(folder / "spec.json", b"new")
-        assert content(out) == {"spec.json": "old", "left over": "old"}
+        assert content(out) == {"spec.json": "old", "model.onnx": "old"}
     assert content(tmp_path) == {"bundle/spec.json": "new"}
 
 
@@ -42,7 +45,7 @@ def test_whatever_goes_wrong_the_old_one_stays(error: BaseException, tmp_path: P
 
     with pytest.raises(type(error)):
         fail()
-    assert content(tmp_path) == {"bundle/spec.json": "old"}
+    assert content(tmp_path) == OLD
 
 
 def test_a_swap_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +60,33 @@ def test_a_swap_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Path, "rename", rename)
     with pytest.raises(BundleError, match="unharmed"), staged(out) as folder:
         write(folder / "spec.json", b"new")
-    assert content(tmp_path) == {"bundle/spec.json": "old"}
+    assert content(tmp_path) == OLD
+
+
+@pytest.mark.parametrize("beside", [["spec.json"], ["spec.json", "model.onnx"]], ids=["spec", "bundle"])
+def test_what_lies_beside_a_bundle_is_never_lost(beside: list[str], tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in [*beside, "thesis.txt"]:
+        (mine / name).write_text("years of work")
+    with pytest.raises(BundleError, match="nothing was written"), staged(mine):
+        pass
+    assert content(mine) == dict.fromkeys([*beside, "thesis.txt"], "years of work")
+
+
+def test_a_swap_that_cannot_be_undone_keeps_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = old_bundle(tmp_path)
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        if target == out:
+            raise OSError(errno.EIO, "input/output error")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(BundleError), staged(out) as folder:
+        write(folder / "spec.json", b"new")
+    assert "old" in content(tmp_path).values()
 
 
 def test_what_is_no_bundle_is_never_replaced(tmp_path: Path) -> None:
@@ -105,7 +134,7 @@ def test_a_full_disk_leaves_the_old_bundle(tmp_path: Path) -> None:
         assert done.returncode == 2, done.stderr
         assert "the disk is full" in done.stdout
         assert "the bundle that was there is unharmed" in done.stdout
-        assert content(disk) == {"bundle/spec.json": "old"}
+        assert content(disk) == OLD
     finally:
         subprocess.run(["umount", disk], check=True)
 
@@ -120,4 +149,4 @@ def test_a_limit_on_file_size_is_a_full_disk_too(tmp_path: Path) -> None:
     done = fill(out, limit)
     assert done.returncode == 2, done.stderr
     assert "the disk is full" in done.stdout
-    assert content(tmp_path) == {"bundle/spec.json": "old"}
+    assert content(tmp_path) == OLD

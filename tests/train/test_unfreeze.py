@@ -110,7 +110,7 @@ def test_gradients_stop_where_the_backbone_is_frozen(drawings: Path, tmp_path: P
 
 
 def test_phases_and_rule_together_are_refused() -> None:
-    with pytest.raises(ConfigError, match="not both"):
+    with pytest.raises(ConfigError, match="both phases and gradual"):
         Unfreeze([Phase(1, 1, 1.0)], Gradual())
 
 

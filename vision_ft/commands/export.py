@@ -7,14 +7,18 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
 from rich.console import Console
 
 from vision_ft.commands.handover import hand_over, show
 from vision_ft.commands.parsing import parser_for
-from vision_ft.data.layout import walk_photos
+from vision_ft.data.layout import TEST, VAL
 from vision_ft.data.manifest import Manifest
+from vision_ft.data.module import GOLDEN
 from vision_ft.errors import CheckpointError, ExitCode, UsageError
+from vision_ft.files import spread, walk_photos
 from vision_ft.model.checkpoint import Record, read_checkpoint
+from vision_ft.model.weights import sha256_of
 from vision_ft.train.run import RunFolder
 
 
@@ -26,7 +30,9 @@ def main(verb: str, args: Sequence[str]) -> int:
     out = options.out or (folder.bundle if folder else checkpoint.with_suffix(".bundle"))
     console = Console()
     replaced = out.exists()
-    handed = hand_over(checkpoint, out, _manifest(folder, record, options.root), _photos(options.photos))
+    photos = _photos(options.photos, options.root, record)
+    root = options.root or Path(record.data.get("root", ""))
+    handed = hand_over(checkpoint, out, _manifest(folder, root, record, Console(stderr=True)), photos)
     show(handed, console)
     console.print(
         f"{'replaced' if replaced else 'wrote'} the bundle {out}; largest difference to the checkpoint on "
@@ -60,20 +66,40 @@ def _locate(source: Path) -> tuple[Path, RunFolder | None]:
     return source, around if around.manifest.is_file() else None
 
 
-def _manifest(folder: RunFolder | None, record: Record, root: Path | None) -> Manifest | None:
-    """The run's photos, if they are all to be had: a model is not measured on some of them."""
+def _manifest(folder: RunFolder | None, root: Path, record: Record, console: Console) -> Manifest | None:
+    """The run's photos, if the held-out ones are all to be had: a model is not measured on some of them."""
     if folder is None or not folder.manifest.is_file():
+        console.print("no figures: the run's manifest.csv is not beside the checkpoint", markup=False)
         return None
-    place = Path(record.data["root"]) if root is None else root
-    manifest = Manifest.read(folder.manifest, place, record.classes)
-    if root is not None and not root.is_dir():
-        raise UsageError(f"--root: no folder {str(root)!r}")
-    return manifest if all(path.is_file() for path in manifest.paths(manifest.table)) else None
+    manifest = Manifest.read(folder.manifest, root, record.classes)
+    held_out = pl.concat([manifest.part(VAL), manifest.part(TEST)])
+    changed = [
+        path
+        for path, expected in zip(manifest.paths(held_out), held_out["sha256"], strict=True)
+        if not path.is_file() or sha256_of(path) != expected
+    ]
+    if changed or not held_out.height:
+        console.print(
+            f"no figures: {len(changed)} of the {held_out.height} held-out photos of the run are gone or changed below "
+            f"{root}; if they were moved, name their folder with --root",
+            markup=False,
+            soft_wrap=True,
+        )
+        return None
+    return manifest
 
 
-def _photos(folder: Path | None) -> list[Path] | None:
-    if folder is None:
+def _photos(folder: Path | None, root: Path | None, record: Record) -> list[Path] | None:
+    """What to compare on: photos of the user's choice, or the checkpoint's own where they lie now."""
+    if folder is not None:
+        return spread(list(walk_photos(_existing("--photos", folder))), GOLDEN)
+    if root is None:
         return None
+    before = Path(record.data.get("root", ""))
+    return [_existing("--root", root) / Path(path).relative_to(before) for path in record.data.get("golden", [])]
+
+
+def _existing(option: str, folder: Path) -> Path:
     if not folder.is_dir():
-        raise UsageError(f"--photos: no folder {str(folder)!r}")
-    return sorted(walk_photos(folder))
+        raise UsageError(f"{option}: no folder {str(folder)!r}")
+    return folder

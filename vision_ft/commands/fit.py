@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from vision_ft.commands.handover import hand_over, show
+from vision_ft.data.layout import TRAIN
 from vision_ft.errors import ConfigError, ExitCode
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.train.cli import VisionCLI
-from vision_ft.train.run import RunFolder
+from vision_ft.train.run import RunFolder, forget_run
 
 
 def main(verb: str, args: Sequence[str]) -> int:
     """Run the verb; after ``fit``, export the best checkpoint."""
+    try:
+        return _run(verb, args)
+    finally:
+        forget_run()
+
+
+def _run(verb: str, args: Sequence[str]) -> int:
     try:
         cli = VisionCLI([verb, *args])
     except MisconfigurationException as error:
@@ -34,8 +42,9 @@ def main(verb: str, args: Sequence[str]) -> int:
         raise
     if not cli.trainer.is_global_zero:
         return ExitCode.DONE
-    if verb == "fit" and cli.folder is not None and cli.folder.best.is_file():
-        _finish(cli, cli.folder)
+    if verb == "fit" and cli.folder is not None:
+        if not cli.config["fit"]["trainer"]["fast_dev_run"]:
+            _finish(cli, cli.folder)
     elif verb != "fit":
         _say(Console(), f"next: vision-ft export {shlex.quote(str(cli.trainer.ckpt_path))}")
     unreadable = cli.datamodule.manifest.unreadable.height or cli.model.unreadable
@@ -44,9 +53,10 @@ def main(verb: str, args: Sequence[str]) -> int:
 
 def _finish(cli: VisionCLI, folder: RunFolder) -> None:
     console = Console()
+    _check_best(cli, folder)
     record, _ = read_checkpoint(folder.best)
     _say(cli.console, f"epoch {record.epoch} has the lowest validation log-loss; exporting it and measuring the export")
-    handed = hand_over(folder.best, folder.bundle, cli.datamodule.manifest)
+    handed = hand_over(folder.best, folder.bundle, cli.datamodule.manifest, cli.datamodule.golden())
     for path, reason in cli.model.unreadable.items():
         _say(console, f"could not be read while training: {path}: {reason}")
     show(handed, console)
@@ -57,11 +67,25 @@ def _finish(cli: VisionCLI, folder: RunFolder) -> None:
     _say(console, f"next: vision-ft predict {shlex.quote(str(latest))} {_an_example(cli)}")
 
 
+def _check_best(cli: VisionCLI, folder: RunFolder) -> None:
+    """Refuse to hand over what was never validated, or has diverged."""
+    if not folder.best.is_file():
+        raise ConfigError(
+            f"trainer: no epoch ended with a validation, so there is nothing to hand over from {str(folder.path)!r}; "
+            "give it more of trainer.max_epochs, max_steps or max_time, and leave limit_val_batches alone"
+        )
+    score = None if cli.best is None else cli.best.best_model_score
+    if score is not None and not math.isfinite(float(score)):
+        raise ConfigError(
+            f"the training diverged: its best validation log-loss is {float(score)}; lower the rates of unfreeze"
+        )
+
+
 def _say(console: Console, line: str) -> None:
     """A line as it is: paths are neither coloured nor broken."""
     console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _an_example(cli: VisionCLI) -> str:
-    root = cli.datamodule.manifest.root
-    return shlex.quote(str(Path(root) / cli.datamodule.manifest.table["path"][0]))
+    manifest = cli.datamodule.manifest
+    return shlex.quote(str(manifest.paths(manifest.part(TRAIN))[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -17,6 +18,9 @@ from vision_ft.runtime.sources import photo_paths
 def main(verb: str, args: Sequence[str]) -> int:
     """Run the verb."""
     options = _parse(verb, args)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # A list may hold any bytes that a file's name may.
+        sys.stdin.reconfigure(errors="surrogateescape")
     paths = photo_paths(options.photos, sys.stdin)
     predictor = Predictor.load(options.bundle)
     predictions = predictor.stream(paths, options.batch_size)
@@ -47,9 +51,12 @@ def _parse(verb: str, args: Sequence[str]) -> argparse.Namespace:
 
 
 def _at_least_one(text: str) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
     return number
 
 

@@ -40,10 +40,12 @@ def compare(model: Exported, engine: Runs, photos: Sequence[Pixels]) -> dict[str
         # The photos go round, so that even a few of them fill the largest batch.
         rows = np.arange(max(len(photos), size)) % len(photos)
         got = np.concatenate([engine(part) for part in _parts(pixels[rows], size)])
+        if got.shape != expected[rows].shape:
+            raise ExportMismatch(f"the exported model gives {got.shape} at batch {size}, not {expected[rows].shape}")
         difference = np.abs(got - expected[rows])
         # ``max`` passes over what is no number; this does not.
         off = float(difference.max()) if np.isfinite(difference).all() else float("inf")
-        if got.shape != expected[rows].shape or not off <= TOLERANCE:
+        if not off <= TOLERANCE:
             raise ExportMismatch(
                 f"the exported model differs from its source by {off:.2g} in probability at batch {size}, more than "
                 f"{TOLERANCE:g}; it was not written. Please report the backbone and the versions of torch and onnx"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vision_ft.errors import BundleError
-from vision_ft.spec import SPEC_FILE
+from vision_ft.spec import BUNDLE_FILES, MODEL_FILE, SPEC_FILE
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -29,8 +29,8 @@ def staged(out: Path) -> Iterator[Path]:
     Raises:
         BundleError: there is something else at ``out``, or it cannot be written; the disk may be full.
     """
-    if out.exists() and not _replaceable(out):
-        raise BundleError(f"{str(out)!r} is there and is no bundle; nothing was written. Name another place with --out")
+    if out.exists() and (fault := _not_replaceable(out)):
+        raise BundleError(f"{str(out)!r} {fault}; nothing was written. Move it away, or name another place with --out")
     staging: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,14 @@ def write(path: Path, data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _replaceable(out: Path) -> bool:
-    return out.is_dir() and ((out / SPEC_FILE).is_file() or not any(out.iterdir()))
+def _not_replaceable(out: Path) -> str | None:
+    """Why a folder may not be replaced: it is not a bundle, or not a bundle alone. A damaged bundle may be."""
+    names = {path.name for path in out.iterdir()} if out.is_dir() else None
+    if names is None or (names and not {SPEC_FILE, MODEL_FILE} <= names):
+        return "is there and is no bundle"
+    if strays := sorted(names - BUNDLE_FILES):
+        return f"holds more than a bundle ({', '.join(map(repr, strays))})"
+    return None
 
 
 def _swap(staging: Path, out: Path) -> None:
@@ -72,7 +78,8 @@ def _swap(staging: Path, out: Path) -> None:
     try:
         staging.rename(out)
     except OSError:
+        # Should this fail too, the old bundle stays where it is now.
         (aside / out.name).rename(out)
+        aside.rmdir()
         raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from torch import Tensor
 
 from vision_ft.train.run import RunFolder
 from vision_ft.train.unfreeze import Unfreeze
+
+_log = logging.getLogger(__name__)
 
 
 class _EpochCheckpoint(ModelCheckpoint):
@@ -51,30 +56,46 @@ class BestCheckpoint(_EpochCheckpoint):
     not find a better one.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        """Write to the run's folder."""
+    def __init__(self, folder: RunFolder, resumed: Path | None) -> None:
+        """Write to the run's folder.
+
+        Args:
+            folder: of this run.
+            resumed: the checkpoint that this run goes on from.
+        """
         super().__init__(folder.best, monitor="val/loss")
-        self._best = folder.best
+        self._best = folder.best.resolve()
+        self._resumed = resumed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the best of the run that is resumed."""
-        before = Path(state_dict["best_model_path"]) if state_dict.get("best_model_path") else None
-        if before is None or not before.is_file() or self._best.exists():
-            super().load_state_dict(state_dict)
-            return
-        self._best.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(before, self._best)
-        here = str(self._best.resolve())
-        score: Tensor = state_dict["best_model_score"]
+        # Beside the checkpoint that was named first: a run that was moved still says where it once lay.
+        beside = [self._resumed.with_name(self._best.name)] if self._resumed is not None else []
+        stored = [Path(path)] if (path := state_dict.get("best_model_path")) else []
+        before = next((path for path in (*beside, *stored) if path.is_file()), None)
+        score: Tensor | None = state_dict.get("best_model_score")
+        known = before is not None and score is not None
+        if before is not None:
+            self._copy(before)
+        here = str(self._best) if known else ""
         super().load_state_dict(
             {
                 **state_dict,
                 "dirpath": str(self.dirpath),
                 "best_model_path": here,
-                "best_k_models": {here: score},
+                "best_model_score": score if known else None,
+                "best_k_models": {here: score} if known else {},
                 "kth_best_model_path": here,
+                "kth_value": score if known else torch.tensor(torch.inf),
             }
         )
+        if not known:
+            _log.warning("the best checkpoint of the resumed run is gone; the best is sought among what follows")
+
+    @rank_zero_only
+    def _copy(self, before: Path) -> None:
+        self._best.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(before, self._best)
 
 
 class ProgressBar(RichProgressBar):

@@ -16,12 +16,12 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
 from vision_ft.data.module import PhotoData
-from vision_ft.errors import UsageError
+from vision_ft.errors import ConfigError, UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
 from vision_ft.train.callbacks import BestCheckpoint, EpochLines, LastCheckpoint, ProgressBar
 from vision_ft.train.config import check_files, explain
-from vision_ft.train.run import Run, RunFolder, new_run_folder
+from vision_ft.train.run import Run, RunFolder, discard, new_run_folder, point_latest
 from vision_ft.train.unfreeze import Unfreeze
 
 # Said by Lightning of what is meant here, or of what is none of the user's business.
@@ -54,6 +54,7 @@ class VisionCLI(LightningCLI):
         """
         self.console = Console(stderr=True)
         self.folder: RunFolder | None = None
+        self.best: BestCheckpoint | None = None
         strict = {"exit_on_error": False}
         _quieten()
         super().__init__(
@@ -87,6 +88,8 @@ class VisionCLI(LightningCLI):
         except ArgumentError as error:
             raise explain(error, self._known_keys()) from error
         settings = self.config[self.config["subcommand"]]
+        if settings["seed_everything"] < 0:
+            raise ConfigError(f"seed_everything is {settings['seed_everything']}, must be 0 or more")
         if settings["ckpt_path"] is not None:
             checkpoint = Path(settings["ckpt_path"]).expanduser()
             read_checkpoint(checkpoint)
@@ -132,7 +135,12 @@ class VisionCLI(LightningCLI):
             kwargs["logger"] = False
             self.save_config_callback = None
         settings["callbacks"] = [*(settings["callbacks"] or []), *callbacks]
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except BaseException:
+            if self.folder is not None:
+                discard(self.folder)
+            raise
 
     def _fit_settings(self, settings: Any, callbacks: list[pl.Callback]) -> dict[str, Any]:
         unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
@@ -141,8 +149,12 @@ class VisionCLI(LightningCLI):
         # The photos are read before the run gets a folder: data that cannot be used leaves nothing behind.
         _ = self.datamodule.manifest
         self.folder = new_run_folder(run, self.datamodule.folder_name)
-        callbacks += [EpochLines(unfreeze, self.console), BestCheckpoint(self.folder), LastCheckpoint(self.folder)]
-        changed: dict[str, Any] = {"default_root_dir": self.folder.path}
+        checkpoint = self._get(self.config_init, "ckpt_path")
+        self.best = BestCheckpoint(self.folder, None if checkpoint is None else Path(checkpoint))
+        callbacks += [EpochLines(unfreeze, self.console), self.best, LastCheckpoint(self.folder)]
+        changed: dict[str, Any] = {}
+        if settings["default_root_dir"] is None:
+            changed["default_root_dir"] = self.folder.path
         if settings["max_epochs"] is None and settings["max_steps"] == -1 and settings["max_time"] is None:
             changed["max_epochs"] = schedule.epochs
         if settings["logger"] is None:
@@ -154,10 +166,13 @@ class VisionCLI(LightningCLI):
         """Say what is about to happen."""
         if self.folder is None or not self.trainer.is_global_zero:
             return
+        point_latest(self.folder)
         unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
+        resumed = self._get(self.config_init, "ckpt_path")
+        source = self.model.origin.source if resumed is None else resumed
         lines = [
             *self.datamodule.describe(),
-            f"{self.model.backbone_name} from {self.model.origin.source} at "
+            f"{self.model.backbone_name} from {source} at "
             f"{self.model.preprocessing.framing.width} × {self.model.preprocessing.framing.height} pixels",
             *unfreeze.schedule(self.model.network.stages).describe(),
             f"run folder: {self.folder.path}",

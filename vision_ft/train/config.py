@@ -20,6 +20,12 @@ _INSIDE: dict[str, frozenset[str]] = {
     "unfreeze.phases": frozenset(field.name for field in dataclasses.fields(Phase)),
 }
 
+_SHAPES = {
+    "unfreeze.phases": "each phase needs epochs (a whole number), stages (names, a number or all) and lr (a number); "
+    "see docs/unfreezing.md",
+    "unfreeze.gradual": "whole numbers for epochs and counts, numbers for rates; see docs/unfreezing.md",
+}
+
 
 def check_files(args: Sequence[str], known: Iterable[str]) -> None:
     """Look for unknown keys in the YAML files of a command line, and name all of them at once.
@@ -51,8 +57,9 @@ def explain(error: ArgumentError, known: Sequence[str]) -> ConfigError:
         return ConfigError(f"no setting {match[1]!r}{nearest(match[1], known)}")
     if match := re.search(r'^Parser key "([\w.]+)": .*Union subtypes.* Given value: (.*)$', text):
         choices = dict.fromkeys(re.findall(r"'([\w-]+)'", " ".join(re.findall(r"Literal\[([^\]]*)\]", text))))
-        takes = f"; it takes {', '.join(choices)}" if choices else ""
-        return ConfigError(f"{match[1]}: {match[2]} does not fit{takes}")
+        kinds = [] if match[1] in _INSIDE else re.findall(r"<class '(\w+)'>", text.partition("Errors:")[0])
+        takes = f"; it takes {', '.join([*choices, *kinds])}".replace("NoneType", "null") if choices or kinds else ""
+        return ConfigError(f"{match[1]}: {_SHAPES.get(match[1], match[2] + ' does not fit' + takes)}")
     return ConfigError(re.sub(r'^Parser key "([\w.]+)": ', r"\1: ", text))
 
 
@@ -78,6 +85,8 @@ def _faults_of(path: Path, settings: frozenset[str]) -> Iterator[str]:
     if content is not None and not isinstance(content, Mapping):
         yield f"{path}: holds no settings, but a {type(content).__name__}"
         return
+    for key, kind in _no_sections(content or {}, "", settings):
+        yield f"{path}: {key} must have settings below it, not {kind}; fill it or take it out"
     for key in _unknown(content or {}, "", settings):
         inside = key.rpartition(".")
         options = _INSIDE.get(re.sub(r"\[\d+\]$", "", inside[0]))
@@ -95,6 +104,16 @@ def _unknown(content: Mapping[Any, Any], above: str, settings: frozenset[str]) -
                 yield from _unknown(value, f"{key}.", settings)
         elif key not in settings:
             yield key
+
+
+def _no_sections(content: Mapping[Any, Any], above: str, settings: frozenset[str]) -> Iterator[tuple[str, str]]:
+    for name, value in content.items():
+        key = f"{above}{name}"
+        if key not in _INSIDE and any(setting.startswith(f"{key}.") for setting in settings):
+            if isinstance(value, Mapping):
+                yield from _no_sections(value, f"{key}.", settings)
+            else:
+                yield key, "nothing" if value is None else repr(value)
 
 
 def _unknown_inside(key: str, value: Any) -> Iterator[str]:

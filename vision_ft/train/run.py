@@ -12,6 +12,7 @@ from vision_ft.errors import ConfigError
 # Lightning starts further processes of a run by the same command line; this tells them which folder is theirs.
 _RUN_OF_THIS_PROCESS = "VISION_FT_RUN_FOLDER"
 BEST, LAST = "best.ckpt", "last.ckpt"
+_LATEST = "latest"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class RunFolder:
 
 
 def new_run_folder(run: Run, default_name: str) -> RunFolder:
-    """Make the folder of a new run and let ``latest`` point to it.
+    """Make the folder of a new run.
 
     Args:
         run: where and under which name.
@@ -87,14 +88,33 @@ def new_run_folder(run: Run, default_name: str) -> RunFolder:
         raise ConfigError(f"run.name is {name!r}, must be a plain name for a folder")
     parent = Path(run.folder).expanduser() / name
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    latest = parent / _LATEST
+    if latest.exists() and not latest.is_symlink():
+        raise ConfigError(f"run.folder: {str(latest)!r} is no link of ours; move it away")
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = _make_new(parent, stamp)
-        _point_latest(parent, folder)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise ConfigError(f"run.folder: {str(parent)!r} cannot hold runs: {error.strerror}") from error
     os.environ[_RUN_OF_THIS_PROCESS] = str(folder.resolve())
     return RunFolder(folder)
+
+
+def point_latest(folder: RunFolder) -> None:
+    """Let ``latest`` point to a run; done when it begins, so that a run that could not begin takes nobody's place."""
+    fresh = folder.path.parent / f".{_LATEST}-{os.getpid()}"
+    fresh.symlink_to(folder.path.name, target_is_directory=True)
+    fresh.replace(folder.path.parent / _LATEST)
+
+
+def discard(folder: RunFolder) -> None:
+    """Remove the folder of a run that could not begin, if nothing is in it."""
+    forget_run()
+    for path in (folder.path, folder.path.parent, folder.path.parent.parent):
+        try:
+            path.rmdir()
+        except OSError:
+            return
 
 
 def forget_run() -> None:
@@ -112,11 +132,3 @@ def _make_new(parent: Path, stamp: str) -> Path:
             continue
         return folder
     raise FileExistsError(None, "too many runs began at once")
-
-
-def _point_latest(parent: Path, folder: Path) -> None:
-    latest, fresh = parent / "latest", parent / f".latest-{os.getpid()}"
-    if latest.exists() and not latest.is_symlink():
-        raise ConfigError(f"run.folder: {str(latest)!r} is no link of ours; move it away")
-    fresh.symlink_to(folder.name, target_is_directory=True)
-    fresh.replace(latest)

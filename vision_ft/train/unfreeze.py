@@ -38,7 +38,9 @@ class Unfreeze(pl.Callback):
             ConfigError: both are given, or a value is out of range.
         """
         if phases is not None and gradual is not None:
-            raise ConfigError("unfreeze: give phases or gradual, not both")
+            raise ConfigError(
+                "unfreeze: both phases and gradual are set; set the one not meant to null, as in --unfreeze.phases null"
+            )
         if batch_norm not in ("frozen", "train"):
             raise ConfigError(f"unfreeze.batch_norm is {batch_norm!r}, must be 'frozen' or 'train'")
         self._phases = phases
