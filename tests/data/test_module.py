@@ -125,6 +125,17 @@ def test_golden_photos_of_a_large_part_are_of_every_class(folder_of: FolderOf) -
     assert all(abs(names.count(name) - 64 / 3) < 2 for name in "abc")
 
 
+def test_golden_photos_that_are_links_are_kept_below_the_root(drawings: Path, tmp_path: Path) -> None:
+    (tmp_path / "linked").mkdir()
+    for kind in ("cat", "dog"):
+        (tmp_path / "linked" / kind).mkdir()
+        for path in (drawings / kind).iterdir():
+            (tmp_path / "linked" / kind / path.name).symlink_to(path)
+    state = module(tmp_path / "linked").state_dict()
+    assert all(Path(path).is_relative_to(state["root"]) for path in state["golden"])
+    assert state["root"] == str((tmp_path / "linked").resolve())
+
+
 def test_golden_photos_are_readable_and_spread_over_the_classes(drawings: Path) -> None:
     golden = module(drawings).golden()
     assert len(golden) == 64

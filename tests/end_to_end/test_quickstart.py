@@ -252,8 +252,10 @@ def test_a_run_is_not_resumed_on_other_photos(run: Path, place: Path, command: C
     shutil.copytree(place / "small", place / "changed")
     (place / "changed/cat/cat.0.jpg").unlink()
     args = [str(place / "changed") if arg == str(place / "small") else arg for arg in small(place, "other")]
+    before = (place / "runs/other/latest").resolve()
     done = command(*args, "--ckpt_path", "runs/other/latest/checkpoints/last.ckpt", cwd=place, code=None)
     fails_with(done, "changed since that checkpoint was written", "bundle:PATH")
+    assert (place / "runs/other/latest").resolve() == before
 
 
 def test_two_runs_of_one_seed_are_the_same_bit_for_bit(run: Path, place: Path, command: Command) -> None:

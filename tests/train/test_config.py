@@ -42,6 +42,17 @@ def test_a_wrong_yaml_names_the_file_and_the_nearest_key(
     assert str(path) in shown
 
 
+def test_a_class_of_the_users_may_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "trainer:\n"
+        "  logger: {class_path: pytorch_lightning.loggers.CSVLogger, init_args: {save_dir: here}}\n"
+        "  callbacks: null\n"
+        "  accelerator: cpu\n"
+    )
+    assert "no folder 'nothing here'" in refused(capsys, "--config", path, "--data.root", "nothing here")
+
+
 def test_all_wrong_keys_of_all_files_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.yaml").write_text("data: {rot: 1, btch_size: 2}\n")
     (tmp_path / "b.yaml").write_text("modle: {}\n")

@@ -189,11 +189,13 @@ class PhotoData(pl.LightningDataModule):
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of the data: enough to find it again and to tell whether it changed."""
         manifest = self.manifest
+        root = manifest.root.resolve()
         return {
-            "root": str(manifest.root.resolve()),
+            "root": str(root),
             "fingerprint": manifest.fingerprint(),
             "photos": manifest.counts(),
-            "golden": [str(path.resolve()) for path in self.golden()],
+            # Below the root even where a photo is a link, so that they are found again when the root was moved.
+            "golden": [str(root / path.relative_to(manifest.root)) for path in self.golden()],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from torch import Tensor
 
-from vision_ft.train.run import RunFolder
+from vision_ft.train.run import RunFolder, point_latest
 from vision_ft.train.unfreeze import Unfreeze
 
 _log = logging.getLogger(__name__)
@@ -47,6 +47,13 @@ class LastCheckpoint(_EpochCheckpoint):
     def __init__(self, folder: RunFolder) -> None:
         """Write to the run's folder."""
         super().__init__(folder.last, monitor=None)
+        self._folder = folder
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let ``latest`` point to this run, now that it has begun: what could not be resumed takes nobody's place."""
+        super().on_train_start(trainer, pl_module)
+        if trainer.is_global_zero:
+            point_latest(self._folder)
 
 
 class BestCheckpoint(_EpochCheckpoint):

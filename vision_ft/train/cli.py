@@ -21,7 +21,7 @@ from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
 from vision_ft.train.callbacks import BestCheckpoint, EpochLines, LastCheckpoint, ProgressBar
 from vision_ft.train.config import check_files, explain
-from vision_ft.train.run import Run, RunFolder, discard, new_run_folder, point_latest
+from vision_ft.train.run import Run, RunFolder, discard, new_run_folder
 from vision_ft.train.unfreeze import Unfreeze
 
 # Said by Lightning of what is meant here, or of what is none of the user's business.
@@ -105,7 +105,8 @@ class VisionCLI(LightningCLI):
             action.dest
             for parser in self._subcommand_parsers.values()
             for action in parser._actions
-            if action.dest != "help"
+            # Settings that are classes have a help of their own beside them.
+            if action.dest.rpartition(".")[2] != "help"
         ]
 
     def instantiate_classes(self) -> None:
@@ -166,7 +167,6 @@ class VisionCLI(LightningCLI):
         """Say what is about to happen."""
         if self.folder is None or not self.trainer.is_global_zero:
             return
-        point_latest(self.folder)
         unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
         resumed = self._get(self.config_init, "ckpt_path")
         source = self.model.origin.source if resumed is None else resumed

@@ -85,7 +85,7 @@ def _faults_of(path: Path, settings: frozenset[str]) -> Iterator[str]:
     if content is not None and not isinstance(content, Mapping):
         yield f"{path}: holds no settings, but a {type(content).__name__}"
         return
-    for key, kind in _no_sections(content or {}, "", settings):
+    for key, kind in _no_sections(content or {}, settings):
         yield f"{path}: {key} must have settings below it, not {kind}; fill it or take it out"
     for key in _unknown(content or {}, "", settings):
         inside = key.rpartition(".")
@@ -106,14 +106,11 @@ def _unknown(content: Mapping[Any, Any], above: str, settings: frozenset[str]) -
             yield key
 
 
-def _no_sections(content: Mapping[Any, Any], above: str, settings: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _no_sections(content: Mapping[Any, Any], settings: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """The sections that hold no settings but a value, which the parser would take and break on later."""
     for name, value in content.items():
-        key = f"{above}{name}"
-        if key not in _INSIDE and any(setting.startswith(f"{key}.") for setting in settings):
-            if isinstance(value, Mapping):
-                yield from _no_sections(value, f"{key}.", settings)
-            else:
-                yield key, "nothing" if value is None else repr(value)
+        if any(setting.startswith(f"{name}.") for setting in settings) and not isinstance(value, Mapping):
+            yield name, "nothing" if value is None else repr(value)
 
 
 def _unknown_inside(key: str, value: Any) -> Iterator[str]:
