@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from vision_ft import __version__
-from vision_ft.errors import ExitCode, ExportMismatch, InputError, nearest
+from vision_ft.errors import NO_SPACE, ExitCode, ExportMismatch, InputError, nearest
 
 # verb → (module, what it does); "data draw" and the like are one verb of two words.
 VERBS: dict[str, tuple[str, str]] = {
@@ -39,7 +38,6 @@ _TRAIN_MODULES = frozenset(
         "tensorboard",
     ]
 )
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def usage() -> str:
@@ -109,7 +107,7 @@ def _run(verb: str, args: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
     except OSError as error:
-        if error.errno not in _NO_SPACE:
+        if error.errno not in NO_SPACE:
             raise
         where = f" while writing {error.filename}" if error.filename else ""
         return _fail(f"the disk is full{where}: make room and run the command again")

@@ -15,8 +15,12 @@ VisionError
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from enum import IntEnum
+
+# What the system says when there is no room for more: on the disk, in a quota, in a limit on one file's size.
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ExitCode(IntEnum):

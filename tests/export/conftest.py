@@ -7,6 +7,7 @@ from typing import TypeAlias
 import pytest
 import pytorch_lightning as pl
 
+from tests.training import quick_trainer
 from vision_ft.data.module import PhotoData
 from vision_ft.model.classifier import Classifier
 
@@ -34,16 +35,7 @@ def _train(backbone: str, drawings: Path, folder: Path) -> Path:
     data = PhotoData(str(drawings), batch_size=28, num_workers=0)
     model = Classifier(data.classes, backbone, "random:", image_size=32)
     data.frame_as(model.preprocessing.framing)
-    trainer = pl.Trainer(
-        max_epochs=2,
-        callbacks=[Unfreeze([Phase(2, "all", 1e-2)], batch_norm="train")],
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-    )
+    trainer = quick_trainer(folder, 2, [Unfreeze([Phase(2, "all", 1e-2)], batch_norm="train")])
     trainer.fit(model, data)
     trainer.save_checkpoint(folder / "model.ckpt")
     return folder / "model.ckpt"

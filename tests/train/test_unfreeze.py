@@ -6,6 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from tests.training import quick_trainer
 from vision_ft.data.module import PhotoData
 from vision_ft.errors import ConfigError
 from vision_ft.model.classifier import Classifier
@@ -43,16 +44,8 @@ def trained(
     model = Classifier(data.classes, backbone, "random:", image_size=32)
     data.frame_as(model.preprocessing.framing)
     watch = Watch()
-    pl.Trainer(
-        max_epochs=unfreeze.schedule(model.network.stages).epochs,
-        callbacks=[unfreeze, watch],
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=folder,
-    ).fit(model, data)
+    epochs = unfreeze.schedule(model.network.stages).epochs
+    quick_trainer(folder, epochs, [unfreeze, watch]).fit(model, data)
     return model, watch
 
 

@@ -14,7 +14,7 @@ from vision_ft.data import augment as augmenting
 from vision_ft.data.augment import Augmentation
 from vision_ft.data.draw import draw_if_missing
 from vision_ft.data.layout import TEST, TRAIN, VAL, list_photos
-from vision_ft.data.loading import Batch, PhotoDataset, PhotoSampler, Sample
+from vision_ft.data.loading import PhotoDataset, PhotoSampler, Sample
 from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable, scan
 from vision_ft.data.split import Split, deal, describe
 from vision_ft.errors import CheckpointError, ConfigError, DataError
@@ -212,6 +212,3 @@ def fitting_workers(world_size: int) -> int:
     """How many processes read photos for one device: one core of those it has is left to the training itself."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(_MOST_WORKERS, max(1, cores // world_size - 1))
-
-
-__all__ = ["Batch", "PhotoData", "fitting_workers"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
@@ -11,10 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from vision_ft.errors import BundleError
+from vision_ft.errors import NO_SPACE, BundleError
 from vision_ft.spec import BUNDLE_FILES, MODEL_FILE, SPEC_FILE
-
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextlib.contextmanager
@@ -40,7 +37,7 @@ def staged(out: Path) -> Iterator[Path]:
         _swap(staging, out)
     except OSError as error:
         kept = "the bundle that was there is unharmed" if out.exists() else "no bundle was left behind"
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             raise BundleError(
                 f"the disk is full: {str(out)!r} was not written, {kept}; make room and export again"
             ) from error
