@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import vision_ft
-from vision_ft.data.faces import KINDS, draw_face
+from vision_ft.supply.faces import KINDS, draw_face
 
 COLUMNS, ROWS, SIDE, LINE, GAP = 6, 2, 160, 26, 8
 # No picture of the practice set has this seed.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision_ft.data.draw import draw_set
+from vision_ft.supply.draw import draw_set
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"

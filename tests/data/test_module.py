@@ -91,8 +91,8 @@ def test_every_rank_has_its_own_photos_and_validation_counts_each_once(drawings:
 
 
 def test_drawn_is_drawn_when_missing_and_left_alone_when_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vision_ft.data.draw.COUNT", 5)
-    monkeypatch.setattr("vision_ft.data.draw.draw_set.__kwdefaults__", {"count": 5, "size": 32, "seed": 0})
+    monkeypatch.setattr("vision_ft.supply.draw.COUNT", 5)
+    monkeypatch.setattr("vision_ft.supply.draw.draw_set.__kwdefaults__", {"count": 5, "size": 32, "seed": 0})
     root = tmp_path / "practice"
     assert PhotoData(f"drawn:{root}").classes == ("cat", "dog")
     (root / "cat" / "mine.txt").write_text("kept")

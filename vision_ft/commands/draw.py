@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vision_ft.commands.parsing import parser_for
-from vision_ft.data.draw import COUNT, SIZE, draw_set
 from vision_ft.errors import ExitCode
+from vision_ft.supply.draw import COUNT, SIZE, draw_set
 
 
 def main(verb: str, args: Sequence[str]) -> int:

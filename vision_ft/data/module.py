@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 
 from vision_ft.data import augment as augmenting
 from vision_ft.data.augment import Augmentation
-from vision_ft.data.draw import draw_if_missing
 from vision_ft.data.layout import TEST, TRAIN, VAL, list_photos
 from vision_ft.data.loading import PhotoDataset, PhotoSampler, Sample
 from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable, scan
@@ -20,6 +19,7 @@ from vision_ft.data.split import Split, deal, describe
 from vision_ft.errors import CheckpointError, ConfigError, DataError
 from vision_ft.files import spread
 from vision_ft.imaging import Framing
+from vision_ft.supply.draw import draw_if_missing
 
 _DRAWN = "drawn:"
 _MOST_WORKERS = 16

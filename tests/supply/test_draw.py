@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from vision_ft.cli import main
-from vision_ft.data.draw import draw_set
 from vision_ft.errors import DataError
+from vision_ft.supply.draw import draw_set
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -45,7 +45,7 @@ def test_an_interrupted_drawing_leaves_no_half_set(tmp_path: Path, monkeypatch: 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vision_ft.data.draw.draw_face", interrupt)
+    monkeypatch.setattr("vision_ft.supply.draw.draw_face", interrupt)
     with pytest.raises(KeyboardInterrupt):
         draw_set(tmp_path / "new", count=1)
     assert list(tmp_path.iterdir()) == []

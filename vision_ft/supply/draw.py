@@ -10,8 +10,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from vision_ft.data.faces import KINDS, draw_face
 from vision_ft.errors import DataError
+from vision_ft.supply.faces import KINDS, draw_face
 
 # What ``drawn:FOLDER`` draws: enough that a test part of 15 % tells chance from learning at a glance.
 COUNT = 400
