@@ -9,13 +9,15 @@ from __future__ import annotations
 import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from vision_ft.errors import UnreadablePhoto
 
@@ -23,7 +25,21 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 # Formats whose decoders ship with Pillow and are kept safe there. Everything else is refused by name.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+# What a file with each suffix is expected to hold.
+SUFFIXES = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+_FORMAT_OF = {"MPO": "JPEG"}
+_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 # Twice the pixels at which Pillow starts to warn; Pillow itself refuses above the same figure. Read from the header,
 # before memory is taken.
@@ -70,6 +86,26 @@ class Framing:
         return left, top, left + box_width, top + box_height
 
 
+class Facts(NamedTuple):
+    """How a photo lies in its file; none of it keeps the photo from being read.
+
+    Attributes:
+        format: one of :data:`FORMATS`.
+        mode: Pillow's name for the kind of pixels, such as ``RGB``, ``L``, ``P`` or ``CMYK``.
+        deep: more than 8 bits a channel.
+        animated: more than one frame.
+        turned: its EXIF orientation asks for a turn or a flip.
+        transparent: some pixel can be seen through.
+    """
+
+    format: str
+    mode: str
+    deep: bool
+    animated: bool
+    turned: bool
+    transparent: bool
+
+
 def looks_like_photo(path: Path) -> bool:
     """Whether a file's name says that it is a photo: a known suffix, and not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
@@ -95,17 +131,59 @@ def decode(source: str | os.PathLike[str] | bytes) -> Image.Image:
         raise UnreadablePhoto(error.strerror or str(error)) from error
     except ValueError as error:  # a path with a zero byte in it
         raise UnreadablePhoto(_reason(error)) from error
+    with _opened(data) as image:
+        return load(image)
+
+
+def examine(data: bytes) -> tuple[Image.Image, Facts]:
+    """Decode a photo as :func:`decode` does, and say how it lay in its file.
+
+    Raises:
+        UnreadablePhoto: as :func:`decode`.
+    """
+    with _opened(data) as image:
+        # Loading forgets how deep the pixels were.
+        deep = image.mode.startswith("I") or any("16" in str(tile.args) for tile in getattr(image, "tile", []))
+        mode, kind = image.mode, _FORMAT_OF.get(image.format or "", image.format or "")
+        photo = load(image)
+        return photo, Facts(kind, mode, deep, _is_animated(image), _is_turned(image), _is_transparent(image))
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
     if not data:
         raise UnreadablePhoto("the file is empty")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return load(image)
+            yield image
     except UnreadablePhoto:
         raise
     except UnidentifiedImageError as error:
         raise UnreadablePhoto(f"not one of the formats read here ({', '.join(FORMATS)})") from error
     except Exception as error:
         raise UnreadablePhoto(_reason(error)) from error
+
+
+def _is_animated(image: Image.Image) -> bool:
+    try:
+        # Phones put a second, smaller photo behind the first: that is no animation.
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:
+        # Its second frame is broken, which nobody is going to look at.
+        return False
+
+
+def _is_turned(image: Image.Image) -> bool:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:
+        return False
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
+        return False
+    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
 
 
 def load(image: Image.Image) -> Image.Image:
@@ -143,7 +221,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((deep.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise UnreadablePhoto("floating-point pixels have no known range; save it with 8 bits a channel")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.mode in _WITH_ALPHA or "transparency" in image.info:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(ground, layer).convert("RGB")

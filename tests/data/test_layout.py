@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vision_ft.data.layout import list_photos, natural
+from vision_ft.data.layout import list_photos
+from vision_ft.data.listing import natural
 from vision_ft.errors import DataError
 
 FolderOf = Callable[..., Path]
@@ -15,14 +16,14 @@ FolderOf = Callable[..., Path]
 def test_one_folder_a_class(folder_of: FolderOf) -> None:
     listing = list_photos(folder_of({"dog": 2, "cat": 3}))
     assert listing.classes == ("cat", "dog")
-    assert [photo.label for photo in listing.photos] == ["cat"] * 3 + ["dog"] * 2
-    assert {photo.split for photo in listing.photos} == {None}
+    assert listing.table["label"].to_list() == ["cat"] * 3 + ["dog"] * 2
+    assert set(listing.table["split"]) == {None}
 
 
 def test_splits_above_the_classes(folder_of: FolderOf) -> None:
     listing = list_photos(folder_of({"train/a": 2, "train/b": 2, "valid/a": 1, "test/b": 1}))
     assert listing.classes == ("a", "b")
-    assert [(photo.path, photo.split) for photo in listing.photos[-2:]] == [
+    assert listing.table.select("path", "split").rows()[-2:] == [
         ("valid/a/0.png", "val"),
         ("test/b/0.png", "test"),
     ]
@@ -47,20 +48,20 @@ def test_files_that_are_no_photos_are_passed_over(folder_of: FolderOf) -> None:
     root = folder_of({"cat": 1, "dog": 1})
     for name in ("Thumbs.db", ".DS_Store", ".hidden.jpg", "notes.txt"):
         (root / "cat" / name).write_text("x")
-    assert len(list_photos(root).photos) == 2
+    assert list_photos(root).table.height == 2
 
 
 def test_photos_lie_at_any_depth(folder_of: FolderOf) -> None:
     root = folder_of({"cat/siamese/kittens": 2, "dog": 1})
-    assert [photo.label for photo in list_photos(root).photos] == ["cat", "cat", "dog"]
+    assert list_photos(root).table["label"].to_list() == ["cat", "cat", "dog"]
 
 
 def test_a_loop_of_links_ends(folder_of: FolderOf) -> None:
     root = folder_of({"cat": 2, "dog": 1})
     (root / "cat" / "again").symlink_to(root / "cat", target_is_directory=True)
     (root / "dog" / "up").symlink_to(root, target_is_directory=True)
-    photos = list_photos(root).photos
-    assert len([photo for photo in photos if photo.label == "cat"]) == 2
+    labels = list_photos(root).table["label"].to_list()
+    assert labels.count("cat") == 2
 
 
 @pytest.mark.parametrize("name", ["with space", "it's", 'say "hi"', "new\nline", "кошка", "猫", "a,b;c"])

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from vision_ft.data.layout import list_photos
-from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable, scan
+from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable
+from vision_ft.data.survey import survey
 from vision_ft.errors import DataError
 
 FolderOf = Callable[..., Path]
 
 
 def scanned(root: Path) -> Manifest:
-    return scan(list_photos(root))
+    return survey(list_photos(root)).manifest
 
 
 def test_a_row_a_photo(folder_of: FolderOf) -> None:

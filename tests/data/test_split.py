@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision_ft.data.layout import SPLITS
+from vision_ft.data.dealing import deal
+from vision_ft.data.listing import SPLITS
 from vision_ft.data.manifest import SCHEMA, Manifest
-from vision_ft.data.split import Split, deal
+from vision_ft.data.split import Split
 from vision_ft.errors import ConfigError, DataError
 
 

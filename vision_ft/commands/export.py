@@ -12,7 +12,7 @@ from rich.console import Console
 
 from vision_ft.commands.handover import hand_over, show
 from vision_ft.commands.parsing import parser_for
-from vision_ft.data.layout import TEST, VAL
+from vision_ft.data.listing import TEST, VAL
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.module import GOLDEN
 from vision_ft.errors import CheckpointError, ExitCode, UsageError

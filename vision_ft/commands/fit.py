@@ -11,7 +11,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
 from vision_ft.commands.handover import hand_over, show
-from vision_ft.data.layout import TRAIN
+from vision_ft.data.listing import TRAIN
 from vision_ft.errors import ConfigError, ExitCode
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.train.cli import VisionCLI

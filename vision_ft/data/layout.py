@@ -1,88 +1,89 @@
-"""From a folder to a list of photos with labels, before any file is opened.
+"""From a folder or a table to a list of photos with labels, before any photo is opened.
 
-Two layouts: one folder a class, or ``train``, ``val`` and ``test`` above such folders.
+Layouts: one folder a class; ``train``, ``val`` and ``test`` above such folders; names that say the class
+(:mod:`~vision_ft.data.names`); a table (:mod:`~vision_ft.data.tables`).
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from vision_ft.errors import DataError
+from vision_ft.data import names
+from vision_ft.data.listing import SPLIT_NAMES, SPLITS, TRAIN, Listed, Listing, natural, quoted
+from vision_ft.data.tables import TABLES, list_table
+from vision_ft.errors import ConfigError, DataError, nearest
 from vision_ft.files import LEAVINGS, walk_photos
 from vision_ft.imaging import looks_like_photo
 
-TRAIN, VAL, TEST = "train", "val", "test"
-SPLITS = (TRAIN, VAL, TEST)
-_SPLIT_FOLDERS = {"train": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
+AUTO, FOLDERS = "auto", "folders"
+LAYOUTS = (AUTO, FOLDERS, *names.NAMINGS)
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A photo that was found.
-
-    Attributes:
-        path: below the root, with ``/``.
-        label: the class's name.
-        split: one of :data:`SPLITS`, or ``None`` where the folder does not say.
-    """
-
-    path: str
-    label: str
-    split: str | None
-
-
-@dataclass(frozen=True)
-class Listing:
-    """All photos of a folder; ``classes`` is in natural order, the same for every split."""
-
-    root: Path
-    classes: tuple[str, ...]
-    photos: tuple[Listed, ...]
-
-
-def natural(name: str) -> tuple[list[str | int], str]:
-    """A sort key that puts ``2`` before ``10``; the name itself settles ties.
-
-    Text and numbers alternate in the list, so two keys always compare like with like.
-    """
-    parts = re.split(r"(\d+)", name.casefold())
-    return [int(part) if index % 2 else part for index, part in enumerate(parts)], name
-
-
-def list_photos(root: Path) -> Listing:
-    """List a labelled folder.
+def list_photos(root: Path, layout: str = AUTO) -> Listing:
+    """List labelled photos.
 
     Args:
-        root: the folder of class folders, or of ``train``, ``val``, ``test`` above them.
+        root: the folder of class folders, or of ``train``, ``val``, ``test`` above them; a folder of photos whose
+            names say the class; or a ``.csv`` or ``.parquet`` table.
+        layout: one of :data:`LAYOUTS`; ``auto`` looks for folders first and for telling names next.
 
     Raises:
-        DataError: the folder is missing or empty, has fewer than two classes, or mixes the two layouts. Everything
-            that is wrong with the folder's shape is named in one message.
+        DataError: the folder is missing or empty, has fewer than two classes, or mixes two layouts. Everything that
+            is wrong with the folder's shape is named in one message.
+        ConfigError: there is no such layout.
     """
+    if layout not in LAYOUTS:
+        raise ConfigError(f"data.layout: no {layout!r}{nearest(layout, LAYOUTS)}; there are {', '.join(LAYOUTS)}")
     if not root.exists():
-        raise DataError(f"data.root: no folder {str(root)!r}; give the folder that holds one folder a class")
+        raise DataError(
+            f"data.root: no folder or table {str(root)!r}; give the folder that holds one folder a class, or a "
+            f"table ({', '.join(TABLES)})"
+        )
+    if root.suffix.lower() in TABLES and not root.is_dir():
+        return list_table(root)
     if not root.is_dir():
-        raise DataError(f"data.root: {str(root)!r} is a file; give the folder that holds one folder a class")
+        raise DataError(
+            f"data.root: {str(root)!r} is a file, and no table ({', '.join(TABLES)}); give the folder that holds one "
+            "folder a class, or a table"
+        )
+    if layout in names.NAMINGS:
+        return names.list_named(root, _loose(root), names.NAMINGS[layout])
     folders = _folders(root)
-    split_folders = [folder for folder in folders if folder.name.lower() in _SPLIT_FOLDERS and _folders(folder)]
+    split_folders = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES and _folders(folder)]
+    if layout == AUTO and not split_folders and (named := _named(root, folders)):
+        return named
+    return _list_folders(root, folders, split_folders)
+
+
+def _named(root: Path, folders: list[Path]) -> Listing | None:
+    """The listing by names, where photos lie loose and no folder holds any."""
+    loose = _loose(root)
+    naming = names.naming_of(loose)
+    if naming is None or any(next(walk_photos(folder), None) for folder in folders):
+        return None
+    return names.list_named(root, loose, naming)
+
+
+def _list_folders(root: Path, folders: list[Path], split_folders: list[Path]) -> Listing:
     if split_folders:
         photos = _list_splits(root, folders, split_folders)
     else:
         if not folders:
             raise DataError(_nothing_in(root))
-        if all(folder.name.lower() in _SPLIT_FOLDERS for folder in folders):
+        if all(folder.name.lower() in SPLIT_NAMES for folder in folders):
             raise DataError(
                 f"data.root: {str(root)!r} has {', '.join(folder.name + '/' for folder in folders)} without class "
                 "folders in them; make one folder a class there"
             )
         photos = [photo for folder in folders for photo in _list_class(root, folder, split=None)]
-    classes = tuple(sorted({folder.name for top in (split_folders or [root]) for folder in _folders(top)}, key=natural))
+    tops = split_folders or [root]
+    classes = tuple(sorted({folder.name for top in tops for folder in _folders(top)}, key=natural))
     _check_classes(root, classes, photos, has_splits=bool(split_folders))
-    return Listing(root=root, classes=classes, photos=tuple(photos))
+    loose = sum(len(_loose(top)) for top in {root, *tops})
+    notes = (f"{loose} photos lie beside the class folders and in none of them: left out",) if loose else ()
+    return Listing.of(root, classes, photos, notes)
 
 
 def _list_splits(root: Path, folders: list[Path], split_folders: list[Path]) -> list[Listed]:
@@ -95,7 +96,7 @@ def _list_splits(root: Path, folders: list[Path], split_folders: list[Path]) -> 
         )
     by_split: dict[str, Path] = {}
     for folder in split_folders:
-        split = _SPLIT_FOLDERS[folder.name.lower()]
+        split = SPLIT_NAMES[folder.name.lower()]
         if split in by_split:
             raise DataError(f"data.root: {str(root)!r} has both {by_split[split].name!r} and {folder.name!r}; keep one")
         by_split[split] = folder
@@ -110,10 +111,12 @@ def _list_splits(root: Path, folders: list[Path], split_folders: list[Path]) -> 
     ]
 
 
-def _check_classes(root: Path, classes: tuple[str, ...], photos: list[Listed], *, has_splits: bool) -> None:
+def _check_classes(root: Path, classes: tuple[str, ...], photos: Iterable[Listed], *, has_splits: bool) -> None:
     if len(classes) < 2:
+        inside = root / classes[0]
+        hint = f"; did you mean {str(inside)!r}?" if names.naming_of(_loose(inside)) else ""
         raise DataError(
-            f"data.root: {str(root)!r} has a single class, {classes[0]!r}; a classifier needs two or more folders"
+            f"data.root: {str(root)!r} has a single class, {classes[0]!r}; a classifier needs two or more folders{hint}"
         )
     if not photos:
         raise DataError(_nothing_in(root))
@@ -122,18 +125,24 @@ def _check_classes(root: Path, classes: tuple[str, ...], photos: list[Listed], *
     if empty := [name for name in classes if name not in trained]:
         part = " in train/" if has_splits else ""
         raise DataError(
-            f"data.root: no photos{part} for {_classes(empty)} in {str(root)!r}; put photos in, or take the folder out"
+            f"data.root: no photos{part} for {quoted(empty)} in {str(root)!r}; put photos in, or take the folder out"
         )
 
 
 def _nothing_in(root: Path) -> str:
-    loose = sum(1 for entry in root.iterdir() if looks_like_photo(entry))
+    loose = len(_loose(root))
     found = f"{loose} photos lie in it without a class folder" if loose else "it holds no photos"
-    return f"data.root: nothing to learn from in {str(root)!r}: {found}; make one folder a class, with photos in it"
+    if table := next((entry.name for entry in sorted(root.iterdir()) if entry.suffix.lower() in TABLES), None):
+        found += f", but a table: did you mean {str(root / table)!r}?"
+    return (
+        f"data.root: nothing to learn from in {str(root)!r}: {found}; make one folder a class, with photos in it, or "
+        "name the photos by class as in 'cat.1.jpg'"
+    )
 
 
-def _classes(names: list[str]) -> str:
-    return f"{'class' if len(names) == 1 else 'classes'} {', '.join(map(repr, names))}"
+def _loose(folder: Path) -> list[str]:
+    """The names of the photos that lie in a folder itself."""
+    return sorted(entry.name for entry in folder.iterdir() if looks_like_photo(entry) and not entry.is_dir())
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -154,7 +163,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _list_class(root: Path, folder: Path, split: str | None) -> Iterator[Listed]:
     for path in walk_photos(folder):
-        yield Listed(path=path.relative_to(root).as_posix(), label=folder.name, split=split)
+        yield Listed(path.relative_to(root).as_posix(), folder.name, split)
 
 
 def _is_text(name: str) -> bool:

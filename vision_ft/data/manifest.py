@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console
-from rich.progress import track
 
-from vision_ft.data.layout import SPLITS, Listing
-from vision_ft.errors import DataError, UnreadablePhoto
-from vision_ft.imaging import decode
+from vision_ft.data.listing import SPLITS
+from vision_ft.errors import DataError
 
 SCHEMA = {
     "path": pl.String,  # below the root
     "label": pl.String,
-    "split": pl.String,  # train, val, test; null before the split and for unreadable photos
-    "group": pl.String,  # photos of one group are never cut in two by a split
+    "split": pl.String,  # train, val, test; null before the split and for photos on no side
+    "group": pl.String,  # the same photo, or nearly: never cut in two by a split
     "sha256": pl.String,
     "width": pl.Int64,
     "height": pl.Int64,
-    "problem": pl.String,  # why the photo cannot be read; null for a good one
+    "problem": pl.String,  # why the photo cannot be read, or was left out; null for a good one
 }
 _MOST_LISTED = 100
-_CHUNK = 32
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,11 @@ class Manifest:
         """The readable rows of one split."""
         return self.table.filter((pl.col("split") == split) & pl.col("problem").is_null())
 
+    @property
+    def readable(self) -> pl.DataFrame:
+        """The rows that have no problem."""
+        return self.table.filter(pl.col("problem").is_null())
+
     def paths(self, rows: pl.DataFrame) -> list[Path]:
         """Where the photos of some rows lie."""
         return [self.root / path for path in rows["path"]]
@@ -74,14 +73,17 @@ class Manifest:
     def fingerprint(self) -> str:
         """SHA-256 over what is learnt from: each readable photo's content, label and split, in the order of paths."""
         digest = hashlib.sha256()
-        rows = self.table.filter(pl.col("problem").is_null()).sort("path")
+        rows = self.readable.sort("path")
         for sha256, label, split in rows.select("sha256", "label", "split").iter_rows():
             digest.update(f"{sha256}\0{label}\0{split}\n".encode())
         return digest.hexdigest()
 
     def write(self, path: Path) -> None:
-        """Write the table as CSV."""
-        self.table.write_csv(path)
+        """Write the table: as Parquet where the name ends in ``.parquet``, as CSV elsewhere."""
+        if path.suffix.lower() == ".parquet":
+            self.table.write_parquet(path)
+        else:
+            self.table.write_csv(path)
 
     @classmethod
     def read(cls, path: Path, root: Path, classes: Sequence[str]) -> Manifest:
@@ -98,38 +100,6 @@ class Manifest:
         return cls(root=root, classes=tuple(classes), table=table)
 
 
-def scan(listing: Listing) -> Manifest:
-    """Read and decode every photo of a listing once.
-
-    Every file is decoded to its last row: a header says nothing of what follows it.
-
-    Returns:
-        A manifest without splits, in which unreadable photos have their problem written down.
-    """
-    paths = [photo.path for photo in listing.photos]
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-    # Decoding and hashing leave the interpreter's lock, so threads are enough and start at once.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        results = pool.map(lambda chunk: [_look_at(listing.root / path) for path in chunk], chunks)
-        looked = [row for rows in _shown(results, total=len(chunks)) for row in rows]
-    sha256, width, height, problem = zip(*looked, strict=True)
-    table = pl.DataFrame(
-        {
-            "path": [_as_text(path) for path in paths],
-            "label": [photo.label for photo in listing.photos],
-            "split": [photo.split for photo in listing.photos],
-            # Photos with the same bytes are one photo to a split.
-            "group": list(sha256),
-            "sha256": list(sha256),
-            "width": list(width),
-            "height": list(height),
-            "problem": list(problem),
-        },
-        schema=SCHEMA,
-    )
-    return Manifest(root=listing.root, classes=listing.classes, table=table)
-
-
 def check_readable(manifest: Manifest, max_unreadable: float) -> None:
     """Refuse data too much of which is broken.
 
@@ -141,7 +111,7 @@ def check_readable(manifest: Manifest, max_unreadable: float) -> None:
         DataError: more photos are unreadable, or a class has no readable photo; they are listed.
     """
     broken, photos = manifest.unreadable, manifest.table.height
-    good = set(manifest.table.filter(pl.col("problem").is_null())["label"])
+    good = set(manifest.readable["label"])
     faults = [f"class {name!r} has no readable photo" for name in manifest.classes if name not in good]
     if broken.height > max_unreadable * photos:
         faults.append(
@@ -150,8 +120,8 @@ def check_readable(manifest: Manifest, max_unreadable: float) -> None:
         )
     if faults:
         raise DataError(
-            f"data.root: {'; '.join(faults)} in {str(manifest.root)!r}; mend or remove these:\n"
-            + "\n".join(describe_unreadable(manifest))
+            f"data.root: {'; '.join(faults)} in {str(manifest.root)!r}; mend or remove these, or let "
+            "vision-ft data prepare leave them out:\n" + "\n".join(describe_unreadable(manifest))
         )
 
 
@@ -162,42 +132,6 @@ def describe_unreadable(manifest: Manifest) -> list[str]:
     if rows.height > _MOST_LISTED:
         lines.append(f"  … and {rows.height - _MOST_LISTED} more")
     return lines
-
-
-def _look_at(path: Path) -> tuple[str | None, int | None, int | None, str | None]:
-    """SHA-256, width, height and problem of one photo."""
-    if _as_text(str(path)) != str(path):
-        return None, None, None, "the file name is not valid UTF-8; rename it"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return None, None, None, error.strerror or str(error)
-    digest = hashlib.sha256(data).hexdigest()
-    try:
-        width, height = decode(data).size
-    except UnreadablePhoto as error:
-        return digest, None, None, str(error)
-    return digest, width, height, None
-
-
-def _shown(
-    results: Iterable[list[tuple[str | None, int | None, int | None, str | None]]], total: int
-) -> Iterator[list[tuple[str | None, int | None, int | None, str | None]]]:
-    console = Console(stderr=True)
-    return iter(
-        track(
-            results,
-            "reading photos",
-            total=total,
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-    )
-
-
-def _as_text(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _one_line(path: str) -> str:

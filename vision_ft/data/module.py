@@ -12,10 +12,13 @@ from torch.utils.data import DataLoader
 
 from vision_ft.data import augment as augmenting
 from vision_ft.data.augment import Augmentation
-from vision_ft.data.layout import TEST, TRAIN, VAL, list_photos
+from vision_ft.data.dealing import deal, describe
+from vision_ft.data.layout import AUTO, list_photos
+from vision_ft.data.listing import TEST, TRAIN, VAL
 from vision_ft.data.loading import PhotoDataset, PhotoSampler, Sample
-from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable, scan
-from vision_ft.data.split import Split, deal, describe
+from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable
+from vision_ft.data.split import Split
+from vision_ft.data.survey import manifest_of
 from vision_ft.errors import CheckpointError, ConfigError, DataError
 from vision_ft.files import spread
 from vision_ft.imaging import Framing
@@ -28,11 +31,12 @@ GOLDEN = 64
 
 
 class PhotoData(pl.LightningDataModule):
-    """A labelled folder of photos."""
+    """Labelled photos."""
 
     def __init__(
         self,
         root: str,
+        layout: str = AUTO,
         split: Split = Split(),  # noqa: B008 - frozen
         augment: list[dict[str, Any]] | None = None,
         batch_size: int = 32,
@@ -43,8 +47,11 @@ class PhotoData(pl.LightningDataModule):
         """List the folder; photos are read in :meth:`setup`.
 
         Args:
-            root: a folder with one folder a class, or with train, val and test folders above those.
+            root: a folder with one folder a class, or with train, val and test folders above those; a folder of
+                photos whose names say the class; or a table, such as the manifest that data prepare writes.
                 ``drawn:FOLDER`` is a folder of practice drawings, drawn there when it is missing.
+            layout: how the folder is read: auto, folders, or a way of naming photos: kaggle, oxford-pets,
+                oxford-breeds.
             split: how photos are dealt out where the folder does not say.
             augment: Albumentations transforms by name with their arguments, for training photos. ``[]`` for none;
                 a mild list if not given.
@@ -78,7 +85,7 @@ class PhotoData(pl.LightningDataModule):
         folder = Path(root.removeprefix(_DRAWN)).expanduser()
         if root.startswith(_DRAWN):
             draw_if_missing(folder)
-        self._listing = list_photos(folder)
+        self._listing = list_photos(folder, layout)
 
     def frame_as(self, framing: Framing) -> None:
         """Take over how photos are framed; it belongs to the weights, so the model says it.
@@ -114,13 +121,13 @@ class PhotoData(pl.LightningDataModule):
         return self._manifest
 
     def _read(self) -> Manifest:
-        manifest = scan(self._listing)
+        manifest = manifest_of(self._listing)
         check_readable(manifest, self._max_unreadable)
         return deal(manifest, self._split)
 
     def describe(self) -> list[str]:
         """What a person should know of the data, in lines."""
-        lines = [describe(self.manifest)]
+        lines = [*self._listing.notes, describe(self.manifest)]
         if broken := self.manifest.unreadable.height:
             lines += [f"{broken} cannot be read and {'is' if broken == 1 else 'are'} left out:"]
             lines += describe_unreadable(self.manifest)

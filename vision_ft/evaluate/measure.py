@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from vision_ft.data.layout import TEST, VAL
+from vision_ft.data.listing import TEST, VAL
 from vision_ft.data.manifest import Manifest
 from vision_ft.evaluate.metrics import Scores, score
 from vision_ft.runtime.predictor import Predictor
