@@ -12,6 +12,9 @@ from vision_ft.errors import NO_SPACE, ExitCode, ExportMismatch, InputError, nea
 
 # verb → (module, what it does); "data draw" and the like are one verb of two words.
 VERBS: dict[str, tuple[str, str]] = {
+    "data check": ("vision_ft.commands.check", "say what is wrong with a labelled folder of photos"),
+    "data prepare": ("vision_ft.commands.prepare", "leave out what is broken or doubtful; writes a manifest to fit on"),
+    "data fetch": ("vision_ft.commands.fetch", "download a published set of pets: oxford-pets, cats-dogs"),
     "data draw": ("vision_ft.commands.draw", "draw a labelled practice set of cat and dog faces"),
     "fit": ("vision_ft.commands.fit", "fine-tune a backbone on a labelled folder of photos"),
     "validate": ("vision_ft.commands.fit", "score a checkpoint on the validation part"),
@@ -35,6 +38,10 @@ _TRAIN_MODULES = frozenset(
         "onnx",
         "onnxscript",
         "polars",
+        "scipy",
+        "sklearn",
+        "jinja2",
+        "requests",
         "tensorboard",
     ]
 )

@@ -30,6 +30,7 @@ class ExitCode(IntEnum):
     DEFECT = 1
     INPUT = 2
     SOME_UNREADABLE = 3
+    FINDINGS = 3
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -40,5 +40,10 @@ def spread(items: Sequence[_Item], count: int) -> list[_Item]:
     return [items[round(place * (len(items) - 1) / (count - 1))] for place in range(count)]
 
 
+def shown(path: str) -> str:
+    """A path as it is printed: on one line, and without signs that would change the screen."""
+    return path if path.isprintable() else repr(path)
+
+
 def _refuse(error: OSError) -> None:
     raise DataError(f"the folder {error.filename!r} cannot be read: {error.strerror}; mend its permissions") from error

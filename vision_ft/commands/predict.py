@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from vision_ft.commands.parsing import parser_for
 from vision_ft.errors import ExitCode
+from vision_ft.files import shown
 from vision_ft.runtime.predictor import BATCH_SIZE, Prediction, Predictor
 from vision_ft.runtime.sources import photo_paths
 
@@ -83,10 +84,6 @@ def _print_table(predictions: Iterable[Prediction]) -> int:
         failed += prediction.error is not None
         confidence = "" if prediction.confidence is None else f"{prediction.confidence:.1%}"
         verdict = Text(prediction.verdict or f"cannot be read: {prediction.error}", "red" if prediction.error else "")
-        table.add_row(Text(_printable(prediction.path or "")), verdict, confidence)
+        table.add_row(Text(shown(prediction.path or "")), verdict, confidence)
     Console().print(table)
     return failed
-
-
-def _printable(path: str) -> str:
-    return path if path.isprintable() else repr(path)

@@ -13,7 +13,7 @@ from vision_ft.data.split import Split
 from vision_ft.errors import ConfigError, DataError
 
 
-def deal(manifest: Manifest, split: Split) -> Manifest:
+def deal(manifest: Manifest, split: Split, kept: Mapping[str, str] | None = None) -> Manifest:
     """Give every readable photo a side.
 
     Stratified: each class is dealt out by itself, so every part has the shares asked for within one photo a class,
@@ -24,6 +24,7 @@ def deal(manifest: Manifest, split: Split) -> Manifest:
     Args:
         manifest: as :func:`~vision_ft.data.survey.survey` gives it.
         split: shares and seed.
+        kept: the part of photos that were dealt before, by path; of no account where the layout gives another side.
 
     Returns:
         The manifest with splits; unreadable photos that had no side get none.
@@ -32,20 +33,23 @@ def deal(manifest: Manifest, split: Split) -> Manifest:
         DataError: a part that must have photos would have none, or a class has fewer than the fixed numbers ask for.
         ConfigError: folds are asked for where the layout says already what is for validation.
     """
-    given = manifest.table["split"].drop_nulls()
-    is_whole = manifest.readable["split"].null_count() == 0
+    kept = {} if kept is None else kept
+    readable = manifest.readable["split"]
+    is_whole = bool(len(readable)) and readable.null_count() == 0
+    given = set(manifest.table["split"].drop_nulls())
     if split.folds is not None and VAL in given:
         raise ConfigError(
             f"data.split.folds: {str(manifest.root)!r} says already which photos are for validation; leave folds out"
         )
-    if is_whole and VAL in given:
-        dealt = manifest
-    elif is_whole and len(given):
-        # Validation comes out of training, which gives up its sides for that; the test photos keep theirs.
-        freed = manifest.with_splits([None if side == TRAIN else side for side in manifest.table["split"]])
-        dealt = _sides(freed, deal_parts(freed, split, without_test=True), split)
-    else:
-        dealt = _sides(manifest, deal_parts(manifest, split), split)
+    # Validation comes out of training, which gives up its sides for that; the test photos keep theirs.
+    from_train = is_whole and VAL not in given
+    before = [kept.get(path) for path in manifest.table["path"]]
+    parts: list[str | None] = [
+        (None if was == TEST else was) if side == TRAIN and from_train else side or was
+        for side, was in zip(manifest.table["split"], before, strict=True)
+    ]
+    parts = deal_parts(manifest.with_splits(parts), split, without_test=from_train)
+    dealt = manifest.with_splits([None if part is None else split.side_of(part) for part in parts])
     _check_parts(dealt)
     return dealt
 
@@ -100,11 +104,7 @@ def _order(groups: pl.DataFrame, label: str, seed: int) -> list[tuple[str, list[
 
 
 def _targets(label: str, photos: int, split: Split, *, without_test: bool) -> Mapping[str, float]:
-    targets = split.parts(photos)
-    if without_test:
-        rest = {part: count for part, count in targets.items() if part != TEST}
-        whole = sum(rest.values())
-        targets = {part: count * photos / whole for part, count in rest.items()} if whole > 0 else rest
+    targets = split.parts(photos, without_test=without_test)
     if min(targets.values()) < 0 or targets.get(TRAIN, 1) <= 0:
         asked = ", ".join(
             f"{name} {count}"
@@ -117,10 +117,6 @@ def _targets(label: str, photos: int, split: Split, *, without_test: bool) -> Ma
         )
         raise DataError(f"data.split: class {label!r} has {photos} photos, too few for {asked}; ask for fewer")
     return targets
-
-
-def _sides(manifest: Manifest, parts: list[str | None], split: Split) -> Manifest:
-    return manifest.with_splits([None if part is None else split.side_of(part) for part in parts])
 
 
 def _check_parts(manifest: Manifest) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 
 from vision_ft.data.listing import SPLITS
 from vision_ft.errors import DataError
+from vision_ft.files import shown
 
 SCHEMA = {
     "path": pl.String,  # below the root
@@ -93,8 +94,11 @@ class Manifest:
             DataError: the file is missing or is not such a table.
         """
         try:
-            # Not as a pattern: a folder may have brackets in its name.
-            table = pl.read_csv(path, schema=SCHEMA, glob=False)
+            if path.suffix.lower() == ".parquet":
+                table = pl.read_parquet(path, glob=False).select(list(SCHEMA)).cast(SCHEMA)  # type: ignore[arg-type]
+            else:
+                # Not as a pattern: a folder may have brackets in its name.
+                table = pl.read_csv(path, schema=SCHEMA, glob=False)
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{path}: not a readable manifest ({' '.join(str(error).split())[:200]})") from error
         return cls(root=root, classes=tuple(classes), table=table)
@@ -128,11 +132,7 @@ def check_readable(manifest: Manifest, max_unreadable: float) -> None:
 def describe_unreadable(manifest: Manifest) -> list[str]:
     """A line for each unreadable photo, with its reason; a long list is cut and says so."""
     rows = manifest.unreadable.select("path", "problem")
-    lines = [f"  {_one_line(path)}: {problem}" for path, problem in rows.head(_MOST_LISTED).iter_rows()]
+    lines = [f"  {shown(path)}: {problem}" for path, problem in rows.head(_MOST_LISTED).iter_rows()]
     if rows.height > _MOST_LISTED:
         lines.append(f"  … and {rows.height - _MOST_LISTED} more")
     return lines
-
-
-def _one_line(path: str) -> str:
-    return path if path.isprintable() else repr(path)

@@ -33,6 +33,8 @@ _SAMPLE_BITS = 16
 # In one sample, how many photos after it, in order, a photo is compared with. Only sets in which hundreds of photos
 # look alike come near it, and their neighbours in that order bind them together all the same.
 _REACH = 256
+# A photo with so many near ones is bound to all that look like it, through them if not directly.
+_ENOUGH = 16
 _CHUNK = 1 << 18
 
 
@@ -69,8 +71,8 @@ def hash_of(grey: npt.NDArray[np.float64]) -> Hashes:
 def near_pairs(hashes: Hashes, radius: int = RADIUS) -> tuple[Ints, Ints, Ints]:
     """Pairs of photos whose hashes differ in few bits.
 
-    Equal hashes are each paired with the first of their kind alone, and that one with the others, so that the number of
-    pairs does not explode where a photo is there a thousand times.
+    Where many look alike, not all pairs of them are among these, but enough to bind them together: equal hashes are
+    paired with the first of their kind alone, and no more is looked for once a photo has 16.
 
     Args:
         hashes: uint8 (photos, 32).
@@ -121,19 +123,21 @@ def _unique(hashes: Hashes) -> tuple[Hashes, Ints, Ints]:
 
 def _pairs_of_different(hashes: Hashes, radius: int) -> tuple[Ints, Ints, Ints]:
     words = np.ascontiguousarray(hashes).view(np.uint64)
+    count = len(words)
+    # A pair is one number, first * count + second: sorting numbers is many times faster than sorting rows.
+    pairs, distances = np.empty(0, np.int64), np.empty(0, np.int64)
     # Each permutation of the bits is cut into samples; the seed is fixed, so a set has the same pairs every time.
     rng = np.random.default_rng(0)
-    found: list[npt.NDArray[np.int64]] = []
     per_permutation = BITS // _SAMPLE_BITS
     for _ in range(_SAMPLES // per_permutation):
         bits = rng.permutation(BITS)
         for sample in bits.reshape(per_permutation, _SAMPLE_BITS):
-            found.append(_pairs_of_sample(words, _keys(hashes, sample), radius))
-            if len(found) > 1:
-                # Most pairs are found in many samples; merged at once, they stay few.
-                found = [np.unique(np.concatenate(found), axis=0)]
-    pairs = found[0] if found else np.empty((0, 3), np.int64)
-    return pairs[:, 0], pairs[:, 1], pairs[:, 2]
+            known = np.bincount(np.concatenate([pairs // count, pairs % count]), minlength=count)
+            more, far = _pairs_of_sample(words, _keys(hashes, sample), radius, known)
+            # Most pairs are found in many samples; merged at once, they stay few.
+            pairs, places = np.unique(np.concatenate([pairs, more]), return_index=True)
+            distances = np.concatenate([distances, far])[places]
+    return pairs // count, pairs % count, distances
 
 
 def _keys(hashes: Hashes, sample: Ints) -> npt.NDArray[np.uint16]:
@@ -143,15 +147,21 @@ def _keys(hashes: Hashes, sample: Ints) -> npt.NDArray[np.uint16]:
     return keys
 
 
-def _pairs_of_sample(words: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint16], radius: int) -> Ints:
-    """The near ones among photos with the same key; int64 (pairs, 3): first, second, distance."""
+def _pairs_of_sample(
+    words: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint16], radius: int, known: Ints
+) -> tuple[Ints, Ints]:
+    """The near ones among photos with the same key, as first * count + second; and how many bits differ.
+
+    A photo that has :data:`_ENOUGH` near ones, counted in ``known``, is held against no more.
+    """
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    found = [np.empty((0, 3), np.int64)]
+    pairs, distances = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     places = np.arange(len(order))
     for offset in range(1, _REACH + 1):
         places = places[places + offset < len(order)]
         places = places[keys[places] == keys[places + offset]]
+        places = places[known[order[places]] < _ENOUGH]
         if not len(places):
             break
         for start in range(0, len(places), _CHUNK):
@@ -159,6 +169,8 @@ def _pairs_of_sample(words: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint16]
             left, right = order[here], order[here + offset]
             distance = np.bitwise_count(words[left] ^ words[right]).sum(axis=1, dtype=np.int64)
             near = distance <= radius
-            first, second = np.minimum(left[near], right[near]), np.maximum(left[near], right[near])
-            found.append(np.stack([first, second, distance[near]], axis=1))
-    return np.concatenate(found)
+            left, right = left[near], right[near]
+            pairs.append(np.minimum(left, right) * len(words) + np.maximum(left, right))
+            distances.append(distance[near])
+            known[left] += 1
+    return np.concatenate(pairs), np.concatenate(distances)

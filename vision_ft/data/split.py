@@ -68,20 +68,25 @@ class Split:
         if faults:
             raise ConfigError("; ".join(faults))
 
-    def parts(self, photos: int) -> dict[str, float]:
+    def parts(self, photos: int, *, without_test: bool = False) -> dict[str, float]:
         """How many photos of a class go into each part: train, val and test, or test and a part a fold.
 
         Args:
             photos: of that class.
+            without_test: deal out training and validation alone, in the same relation.
         """
         test = self.test * photos if self.test_per_class is None else self.test_per_class
-        if self.folds is not None:
-            return {fold_part(fold): (photos - test) / self.folds for fold in range(self.folds)} | {TEST: test}
         val = self.val * photos if self.val_per_class is None else self.val_per_class
+        if without_test:
+            test = 0
+            val = val / (self.train + self.val) if self.val_per_class is None else val
+        parts: dict[str, float] = {} if without_test else {TEST: test}
+        if self.folds is not None:
+            return {fold_part(fold): (photos - test) / self.folds for fold in range(self.folds)} | parts
         rest = photos - val - test
         if self.train_per_class is None:
-            return {TRAIN: rest, VAL: val, TEST: test}
-        return {TRAIN: self.train_per_class, VAL: val, TEST: test, _UNUSED: rest - self.train_per_class}
+            return {TRAIN: rest, VAL: val} | parts
+        return {TRAIN: self.train_per_class, VAL: val} | parts | {_UNUSED: rest - self.train_per_class}
 
     def side_of(self, part: str) -> str | None:
         """The side that a part is for; ``None`` for photos that are not used."""

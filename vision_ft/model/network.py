@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -47,9 +47,25 @@ class Network(nn.Module):
         Returns:
             float (photos, classes).
         """
-        normalised = (pixels.float() / 255 - self.mean) / self.std
-        logits: torch.Tensor = self.backbone(normalised.permute(0, 3, 1, 2))
+        logits: torch.Tensor = self.backbone(self._normalised(pixels))
         return logits
+
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the head sees of framed photos.
+
+        Args:
+            pixels: uint8 (photos, height, width, 3), RGB.
+
+        Returns:
+            float (photos, features).
+        """
+        backbone: Any = self.backbone
+        maps = backbone.forward_features(self._normalised(pixels))
+        pooled: torch.Tensor = backbone.forward_head(maps, pre_logits=True)
+        return pooled
+
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        return ((pixels.float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)
 
     def parameters_of(self, stage: str) -> list[tuple[str, nn.Parameter]]:
         """Names (as in this module) and parameters of one stage."""
