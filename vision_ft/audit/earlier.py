@@ -39,8 +39,10 @@ def parts_before(manifests: Sequence[Manifest]) -> Parts:
 def kept_parts(manifest: Manifest, before: Parts) -> Parts:
     """The parts that the photos of a manifest had before, by their path in it."""
     kept = {}
-    for path, sha256 in manifest.table.select("path", "sha256").iter_rows():
-        part = before.get(sha256 or "") or before.get(_place(manifest.root.resolve() / path))
+    for path, sha256, problem in manifest.table.select("path", "sha256", "problem").iter_rows():
+        # A copy that is left out never had a side, whatever side the photo has that it is a copy of.
+        by_contents = None if problem is not None or sha256 is None else before.get(sha256)
+        part = by_contents or before.get(_place(manifest.root.resolve() / path))
         if part is not None:
             kept[path] = part
     return kept

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,30 +14,31 @@ from rich.console import Console
 
 from vision_ft.audit.earlier import Parts, kept_parts, parts_before
 from vision_ft.audit.findings import counts
-from vision_ft.audit.kinds import KINDS, NECESSARY, RECOMMENDED, Level
+from vision_ft.audit.kinds import KINDS, Level
 from vision_ft.audit.plan import mend
+from vision_ft.commands.answers import add_answers, decide, read_answers
 from vision_ft.commands.auditing import FINDINGS, PAGE, Looked, add_options, look, refuse_inside, say, write_findings
 from vision_ft.commands.parsing import parser_for
 from vision_ft.data.dealing import deal, describe
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.split import Split
-from vision_ft.errors import DataError, ExitCode, UsageError, nearest
+from vision_ft.errors import DataError, ExitCode
 
 
 def main(verb: str, args: Sequence[str]) -> int:
     """Run the verb."""
     options = _parse(verb, args)
-    split = _split(options)
+    split, answers = _split(options), read_answers(options)
     root, out = options.root.expanduser(), options.out.expanduser()
     refuse_inside(root, out)
     files = [out / name for name in _names(options.format, split)]
-    earlier = _earlier(files if options.earlier is None else options.earlier, split)
+    earlier = _earlier(options.earlier, files, split)
     looked = look(options)
     console = Console()
     for note in looked.listing.notes:
         say(console, note)
     found = counts(looked.audit.findings)
-    fixes = _decide(options, found)
+    fixes = decide(answers, found)
     mended = _from(mend(looked.survey.manifest, looked.audit.findings, fixes), out)
     kept = kept_parts(mended, earlier)
     manifests = [deal(mended, one, kept) for one in _each_fold(split)]
@@ -67,13 +67,7 @@ def _parse(verb: str, args: Sequence[str]) -> argparse.Namespace:
     add_options(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for the manifest, the page and the tables")
     parser.add_argument("--format", choices=("csv", "parquet"), default="csv", help="of the manifest (default csv)")
-    answers = parser.add_argument_group(
-        "what is recommended", f"asked for on a terminal, and left as it is elsewhere; names: {', '.join(RECOMMENDED)}"
-    )
-    answers.add_argument("--yes", action="store_true", help="do all that is recommended")
-    answers.add_argument("--no", action="store_true", help="do nothing of what is recommended")
-    answers.add_argument("--fix", action="append", default=[], metavar="NAMES", help="do these, with commas between")
-    answers.add_argument("--leave", action="append", default=[], metavar="NAMES", help="leave these as they are")
+    add_answers(parser)
     defaults = Split()
     dealing = parser.add_argument_group("split", "of photos that are on no side yet")
     for name in ("train", "val", "test"):
@@ -111,55 +105,17 @@ def _names(kind: str, split: Split) -> list[str]:
     return [f"manifest{fold}.{kind}" for fold in folds]
 
 
-def _earlier(files: Sequence[Path], split: Split) -> Parts:
-    there = [file.expanduser() for file in files if file.expanduser().exists()]
-    missing = [file for file in files if not file.expanduser().exists()]
-    if there and missing:
-        raise DataError(f"{missing[0]}: no such manifest beside {there[0]}; give all of them, or name another --out")
+def _earlier(asked: Sequence[Path] | None, files: Sequence[Path], split: Split) -> Parts:
+    """The parts of the manifests that were asked for, or else of those that are there."""
+    known = [file.expanduser() for file in (files if asked is None else asked)]
+    there = [file for file in known if file.exists()]
+    missing = [file for file in known if not file.exists()]
+    if missing and (asked is not None or there):
+        mend = "give all of them" if asked is not None else "put it back, or name another --out"
+        raise DataError(f"{missing[0]}: no such manifest; {mend}")
     if len(there) not in (0, split.folds or 1):
         raise DataError(f"--earlier: {len(there)} manifests for {split.folds or 1}; give one, or one a fold")
     return parts_before([Manifest.read(file, file.parent, ()) for file in there])
-
-
-def _decide(options: argparse.Namespace, found: dict[str, int]) -> list[str]:
-    """The kinds of findings that are to be fixed."""
-    fix, leave = _kinds("--fix", options.fix), _kinds("--leave", options.leave)
-    both = [name for name in fix if name in leave]
-    if both or (options.yes and options.no):
-        what = ", ".join(both) if both else "all that is recommended"
-        raise UsageError(f"{what}: both asked for and not; give one of the two")
-    fixes = [name for name in NECESSARY if name in found]
-    for name in RECOMMENDED:
-        if name not in found or name in leave:
-            continue
-        if name in fix or (options.yes and not options.no) or (not options.no and _ask(name, found[name])):
-            fixes.append(name)
-    return fixes
-
-
-def _kinds(option: str, given: Sequence[str]) -> list[str]:
-    names = [name.strip().replace("-", "_") for one in given for name in one.split(",") if name.strip()]
-    for name in names:
-        if name not in RECOMMENDED:
-            why = "is done in any case" if name in NECESSARY else "is nothing that can be fixed"
-            hint = f" {why};" if name in KINDS else f"{nearest(name, RECOMMENDED)};"
-            raise UsageError(f"{option}: {name!r}{hint} there are {', '.join(RECOMMENDED)}")
-    return names
-
-
-def _ask(name: str, count: int) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    kind = KINDS[name]
-    sys.stderr.write(f"{count:,} {kind.title}. {kind.why}\n")
-    while True:
-        sys.stderr.write(f"  data prepare {kind.fix}: do it? [y/n] ")
-        sys.stderr.flush()
-        answer = sys.stdin.readline()
-        if not answer or answer.strip().lower() in ("n", "no"):
-            return False
-        if answer.strip().lower() in ("y", "yes"):
-            return True
 
 
 def _from(manifest: Manifest, out: Path) -> Manifest:
