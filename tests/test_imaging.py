@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vision_ft.errors import UnreadablePhoto
-from vision_ft.imaging import MAX_PIXELS, Framing, decode, looks_like_photo, read, resize
+from vision_ft.imaging import MAX_PIXELS, Facts, Framing, decode, examine, looks_like_photo, read, resize
 
 FRAMING = Framing(height=32, width=32, crop=1.0, interpolation="bicubic")
 
@@ -106,7 +109,7 @@ def bomb() -> bytes:
         (jpeg()[: len(jpeg()) // 2], "truncated"),
         (encoded(halves(), "PNG")[:-40], ""),
         (encoded(halves(), "PPM"), "formats read here"),
-        (bomb(), "exceeds limit"),
+        (bomb(), "pixels is more than the"),
         (encoded(Image.new("F", (8, 8)), "TIFF"), "floating-point"),
     ],
     ids=["empty", "text", "header", "half", "cut png", "ppm", "bomb", "float"],
@@ -154,3 +157,62 @@ def test_one_row_of_pixels_can_be_framed() -> None:
 )
 def test_photos_are_known_by_their_names(name: str, is_photo: bool) -> None:
     assert looks_like_photo(Path(name)) is is_photo
+
+
+def facts_of(image: Image.Image, kind: str, **settings: Any) -> Facts:
+    return examine(encoded(image, kind, **settings))[1]
+
+
+def test_plain_photos_have_nothing_to_tell() -> None:
+    photo = Image.new("RGB", (9, 7), "red")
+    assert facts_of(photo, "JPEG") == Facts("JPEG", "RGB", False, False, False, False)
+    assert facts_of(photo.convert("RGBA"), "PNG") == Facts("PNG", "RGBA", False, False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "animated"),
+    [("GIF", {"save_all": True}, True), ("WEBP", {"save_all": True}, True), ("PNG", {"save_all": True}, True),
+     ("MPO", {"save_all": True}, False), ("GIF", {}, False)],
+)  # fmt: skip
+def test_animations_and_what_only_looks_like_one(kind: str, settings: dict[str, Any], animated: bool) -> None:
+    frames = [Image.new("RGB", (9, 7), colour) for colour in ("red", "blue")]
+    facts = facts_of(frames[0], kind, **settings, **({"append_images": frames[1:]} if settings else {}))
+    assert facts.animated == animated
+    assert facts.format == ("JPEG" if kind == "MPO" else kind)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_in_grey_and_in_colour(kind: str) -> None:
+    assert facts_of(Image.fromarray(np.full((7, 9), 40_000, np.uint16)), kind).deep
+    colour = cv2.imencode(f".{kind.lower()}", np.full((7, 9, 3), 40_000, np.uint16))[1].tobytes()
+    photo, facts = examine(colour)
+    assert facts.deep
+    assert np.asarray(photo)[0, 0].tolist() == [156] * 3
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_orientation_is_undone_as_pillow_does(turn: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 9, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    data = encoded(Image.fromarray(pixels), "PNG", exif=exif)
+    photo, facts = examine(data)
+    with Image.open(io.BytesIO(data)) as image:
+        assert (np.asarray(photo) == np.asarray(ImageOps.exif_transpose(image))).all()
+    assert facts.turned == (turn != 1)
+
+
+def test_transparency_is_what_can_be_seen_through() -> None:
+    clear = Image.new("RGBA", (9, 600), "red")
+    assert not facts_of(clear, "PNG").transparent
+    clear.putpixel((3, 599), (0, 0, 0, 254))
+    assert facts_of(clear, "PNG").transparent
+    palette = Image.new("P", (9, 7))
+    assert facts_of(palette, "PNG", transparency=0).transparent
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path, reason in ((tmp_path / "pipe.jpg", "a device or a pipe"), (tmp_path, "Is a directory")):
+        with pytest.raises(UnreadablePhoto, match=reason):
+            decode(path)

@@ -6,8 +6,11 @@ network wherever it is read.
 
 from __future__ import annotations
 
+import errno
 import io
+import logging
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +20,11 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from vision_ft.bounds import MAX_BYTES, MAX_PIXELS, check
 from vision_ft.errors import UnreadablePhoto
+from vision_ft.upright import is_transparent, turn_of, upright_rgb
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -39,13 +44,11 @@ SUFFIXES = {
     ".tiff": "TIFF",
 }
 _FORMAT_OF = {"MPO": "JPEG"}
-_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
-# Twice the pixels at which Pillow starts to warn; Pillow itself refuses above the same figure. Read from the header,
-# before memory is taken.
-MAX_PIXELS = 178_956_970
-# Between half of that and that Pillow only warns, on a line of its own code; such a photo is read here.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow warns and logs, on lines of its own code, of damage beside the pixels; such a photo is read all the same.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # it has a bound of its own
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _FILTERS: dict[str, Image.Resampling] = {
@@ -125,12 +128,7 @@ def decode(source: str | os.PathLike[str] | bytes) -> Image.Image:
         UnreadablePhoto: the file is missing, broken, too large or in a format that is not read. The message is the
             reason, without the path.
     """
-    try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise UnreadablePhoto(error.strerror or str(error)) from error
-    except ValueError as error:  # a path with a zero byte in it
-        raise UnreadablePhoto(_reason(error)) from error
+    data = source if isinstance(source, bytes) else file_bytes(source)
     with _opened(data) as image:
         return load(image)
 
@@ -146,13 +144,35 @@ def examine(data: bytes) -> tuple[Image.Image, Facts]:
         deep = image.mode.startswith("I") or any("16" in str(tile.args) for tile in getattr(image, "tile", []))
         mode, kind = image.mode, _FORMAT_OF.get(image.format or "", image.format or "")
         photo = load(image)
-        return photo, Facts(kind, mode, deep, _is_animated(image), _is_turned(image), _is_transparent(image))
+        return photo, Facts(kind, mode, deep, _is_animated(image), turn_of(image) is not None, is_transparent(image))
+
+
+def file_bytes(path: str | os.PathLike[str]) -> bytes:
+    """All bytes of a file that may be a photo.
+
+    Raises:
+        UnreadablePhoto: it is missing, too large, or no file but a pipe or the like, which may never end.
+    """
+    try:
+        found = Path(path).stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise UnreadablePhoto(os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(found.st_mode):
+            raise UnreadablePhoto("a device or a pipe, which may never end")
+        if found.st_size > MAX_BYTES:  # said before it is read
+            raise UnreadablePhoto(f"{found.st_size:,} bytes is more than the {MAX_BYTES:,} allowed")
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UnreadablePhoto(error.strerror or str(error)) from error
+    except ValueError as error:  # a path with a zero byte in it
+        raise UnreadablePhoto(_reason(error)) from error
 
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
     if not data:
         raise UnreadablePhoto("the file is empty")
+    check(data)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             yield image
@@ -173,19 +193,6 @@ def _is_animated(image: Image.Image) -> bool:
         return False
 
 
-def _is_turned(image: Image.Image) -> bool:
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-    except Exception:
-        return False
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    if image.mode not in _WITH_ALPHA and "transparency" not in image.info:
-        return False
-    return bool(np.asarray(image.convert("RGBA").getchannel("A")).min() < 255)
-
-
 def load(image: Image.Image) -> Image.Image:
     """Decode an opened image to its last row; the result is as :func:`decode` gives it.
 
@@ -196,7 +203,7 @@ def load(image: Image.Image) -> Image.Image:
         raise UnreadablePhoto(f"{image.width} × {image.height} pixels is more than the {MAX_PIXELS:,} allowed")
     try:
         image.load()
-        return _upright_rgb(image)
+        return upright_rgb(image)
     except UnreadablePhoto:
         raise
     except MemoryError as error:
@@ -209,31 +216,6 @@ def load(image: Image.Image) -> Image.Image:
 
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as an upright RGB one: EXIF orientation applied, transparency laid on white, 16 bits scaled."""
-    image = _upright(image)
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
-    if image.mode.startswith("I"):  # 16-bit grey: ``convert`` would clip it to white
-        deep = np.asarray(image).astype(np.int64)
-        return Image.fromarray((deep.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise UnreadablePhoto("floating-point pixels have no known range; save it with 8 bits a channel")
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        ground = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(ground, layer).convert("RGB")
-    return image.convert("RGB")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        # The pixels are good and only the note about their orientation is not: keep the photo as it lies.
-        return image
 
 
 def resize(image: Image.Image, framing: Framing, box: tuple[float, float, float, float] | None = None) -> Pixels:

@@ -119,7 +119,7 @@ def test_no_batch_of_a_single_photo(drawings: Path, batch_size: int, batches: in
 
 
 def test_golden_photos_of_a_large_part_are_of_every_class(folder_of: FolderOf) -> None:
-    data = module(folder_of({"a": 300, "b": 300, "c": 300}, size=(4, 4)))
+    data = module(folder_of({"a": 300, "b": 300, "c": 300}, size=(24, 24)))
     names = [path.parent.name for path in data.golden()]
     assert len(names) == 64
     assert all(abs(names.count(name) - 64 / 3) < 2 for name in "abc")

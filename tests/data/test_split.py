@@ -132,7 +132,7 @@ def test_disjoint_complete_and_whole_for_any_groups(manifest: Manifest, seed: in
     largest = int(str(classes_of["len"].max()))
     for name in manifest.classes:
         of_class = dealt.table.filter(pl.col("label") == name).join(classes_of, on="group")
-        # Groups over several classes are counted with the class of their first photo.
+        # Groups over several classes are counted with the first of these.
         astray = of_class.filter(pl.col("classes") > 1).height
         for side, share in zip(SPLITS, (split.train, split.val, split.test), strict=True):
             assert abs((of_class["split"] == side).sum() - share * of_class.height) < largest + 2 * astray
@@ -186,6 +186,22 @@ def test_validation_that_was_dealt_from_training_stays() -> None:
     kept = dict(first.table.select("path", "split").iter_rows())
     again = deal(manifest_of(counts, splits=splits), Split(seed=9), kept)
     assert again.table.equals(first.table)
+
+
+def test_groups_over_two_classes_leave_the_shares_as_they_are() -> None:
+    rows = [
+        {
+            "path": f"{row}",
+            "label": "ab"[row % 2],
+            "split": None,
+            "group": str(row // 2),
+            "sha256": str(row),
+            "problem": None,
+        }
+        for row in range(400)
+    ]
+    dealt = deal(Manifest(Path(), ("a", "b"), pl.DataFrame(rows, schema=SCHEMA)), Split())
+    assert dealt.counts() == {"train": 280, "val": 60, "test": 60}
 
 
 def test_fixed_numbers_a_class() -> None:

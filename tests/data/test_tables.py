@@ -8,8 +8,8 @@ import pytest
 
 from vision_ft.data.dealing import deal
 from vision_ft.data.layout import list_photos
+from vision_ft.data.prepared import manifest_of
 from vision_ft.data.split import Split
-from vision_ft.data.survey import manifest_of
 from vision_ft.errors import DataError
 
 FolderOf = Callable[..., Path]

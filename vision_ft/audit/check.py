@@ -12,7 +12,6 @@ import polars as pl
 from vision_ft.audit.copies import copy_findings
 from vision_ft.audit.files import Limits, class_findings, file_findings
 from vision_ft.audit.findings import Found, table_of
-from vision_ft.audit.judged import FEWEST, most_folds, neither_findings, out_of_fold, ranking, suspect_findings
 from vision_ft.audit.known import known_findings
 from vision_ft.data.listing import quoted
 from vision_ft.data.manifest import Manifest
@@ -75,6 +74,9 @@ def audit(survey: Survey, limits: Limits, seen: Seen | None) -> Audit:
 def _judge(
     manifest: Manifest, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float32]
 ) -> tuple[list[Found], pl.DataFrame | None, tuple[str, ...]]:
+    # scikit-learn takes half a second to import, which a check without it need not wait for.
+    from vision_ft.audit.judged import FEWEST, most_folds, neither_findings, out_of_fold, ranking, suspect_findings
+
     photos = manifest.table[rows]
     labels, groups = manifest.labels(photos), photos["group"].to_list()
     found: list[Found] = []

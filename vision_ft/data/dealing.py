@@ -74,13 +74,14 @@ def deal_parts(manifest: Manifest, split: Split, *, without_test: bool = False) 
     fixed, free = good.filter(pl.col("split").is_not_null()), good.filter(pl.col("split").is_null())
     if without_test:
         fixed = fixed.filter(pl.col("split") != TEST)
-    # With the test first: a photo that is nearly one of the test's must not be learnt from.
+    # The test comes last and so prevails: a photo that is nearly one of the test's must not be learnt from.
     of_group = dict(fixed.sort(pl.col("split") == TEST).select("group", "split").iter_rows())
     taken = {(label, part): count for label, part, count in fixed.group_by("label", "split").len().iter_rows()}
-    sizes = dict(pl.concat([fixed, free]).group_by("label").len().iter_rows())
-    groups = free.group_by("group", maintain_order=True).agg(pl.col("label").first(), pl.col("row"))
+    groups = free.group_by("group", maintain_order=True).agg(pl.col("label").min(), pl.col("row"))
     for (label,), of_class in groups.group_by("label", maintain_order=True):
-        targets = _targets(str(label), sizes[label], split, without_test=without_test)
+        # Counted as they are dealt, for a group of several classes goes with the first of them.
+        photos = int(of_class["row"].list.len().sum()) + sum(n for (name, _), n in taken.items() if name == label)
+        targets = _targets(str(label), photos, split, without_test=without_test)
         missing = {part: count - taken.get((label, part), 0) for part, count in targets.items()}
         for group, rows in _order(of_class, str(label), split.seed):
             part = of_group.get(group)

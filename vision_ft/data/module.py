@@ -17,8 +17,8 @@ from vision_ft.data.layout import AUTO, list_photos
 from vision_ft.data.listing import TEST, TRAIN, VAL
 from vision_ft.data.loading import PhotoDataset, PhotoSampler, Sample
 from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable
+from vision_ft.data.prepared import manifest_of
 from vision_ft.data.split import Split
-from vision_ft.data.survey import manifest_of
 from vision_ft.errors import CheckpointError, ConfigError, DataError
 from vision_ft.files import spread
 from vision_ft.imaging import Framing

@@ -22,6 +22,7 @@ BITS = 256
 RADIUS = 31
 
 Hashes = npt.NDArray[np.uint8]
+Greys = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 _SIDE = 64
@@ -47,25 +48,25 @@ def _cosines() -> npt.NDArray[np.float64]:
 _DCT = _cosines()
 
 
-def small_grey(photo: Image.Image) -> npt.NDArray[np.float64]:
-    """The photo in grey at 64 × 64, which is all that a hash sees."""
-    small = photo.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(small, dtype=np.float64)
+def small_grey(photo: Image.Image) -> Greys:
+    """The photo in grey at 64 × 64, which is all that a hash sees; uint8 (64, 64)."""
+    # Nine pixels of each cell are enough for frequencies this low, and are had in a third of the time of them all.
+    few = photo.resize((3 * _SIDE, 3 * _SIDE), Image.Resampling.NEAREST)
+    return np.asarray(few.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX))
 
 
-def hash_of(grey: npt.NDArray[np.float64]) -> Hashes:
-    """The hash of a photo.
+def hashes_of(greys: Greys) -> Hashes:
+    """The hashes of some photos; of many at once, as one by one the calls take longer than the sums.
 
     Args:
-        grey: (64, 64), as :func:`small_grey` gives it.
+        greys: uint8 (photos, 64, 64), as :func:`small_grey` gives them.
 
     Returns:
-        uint8 (32,): 256 bits.
+        uint8 (photos, 32): 256 bits each.
     """
-    low = (_DCT @ grey @ _DCT.T)[:_LOW, :_LOW].ravel()
+    low = (_DCT @ greys.astype(np.float64) @ _DCT.T)[:, :_LOW, :_LOW].reshape(len(greys), -1)
     # The first is the mean brightness and would only shift the median.
-    bits = low > np.median(low[1:])
-    return np.packbits(bits)
+    return np.packbits(low > np.median(low[:, 1:], axis=1, keepdims=True), axis=1)
 
 
 def near_pairs(hashes: Hashes, radius: int = RADIUS) -> tuple[Ints, Ints, Ints]:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from rich.console import Console
-from rich.progress import track
 
 from vision_ft.data.listing import Listing
 from vision_ft.data.manifest import SCHEMA, Manifest
-from vision_ft.data.near import Ints, groups_of, hash_of, near_pairs, small_grey
+from vision_ft.data.near import Greys, Hashes, Ints, groups_of, hashes_of, near_pairs, small_grey
+from vision_ft.data.threads import each
 from vision_ft.errors import UnreadablePhoto
-from vision_ft.imaging import Facts, examine
+from vision_ft.imaging import Facts, examine, file_bytes
 
-_CHUNK = 32
 # A standard deviation of grey values, of 255, below which a photo is as good as blank and its hash is noise.
 BLANK = 3.0
 
@@ -35,8 +31,6 @@ FACTS = {
     "transparent": pl.Boolean,
     "contrast": pl.Float64,
 }
-
-_Result = TypeVar("_Result")
 
 
 class Pairs(NamedTuple):
@@ -82,7 +76,7 @@ def survey(listing: Listing) -> Survey:
     """
     problems = listing.table["problem"].to_list()
     paths = listing.table["path"].to_list()
-    looked = _each(
+    looked = each(
         [None if problem else listing.root / path for path, problem in zip(paths, problems, strict=True)],
         _look_at,
         "reading photos",
@@ -107,61 +101,38 @@ def survey(listing: Listing) -> Survey:
     return Survey(Manifest(listing.root, listing.classes, table), facts, pairs)
 
 
-def recognise(listing: Listing) -> Manifest:
-    """Make sure that the photos of a prepared manifest are still what they were, without decoding them again.
-
-    Returns:
-        The manifest; photos that are gone or have other bytes now have that as their problem.
-    """
-    if listing.prepared is None:
-        raise ValueError("the listing is not of a prepared manifest")
-    table = listing.prepared
-    paths: list[Path | None] = [listing.root / path for path in table["path"]]
-    found = _each(paths, _digest, "reading photos")
-    problems = [_changed(was, now) for was, now in zip(table["sha256"], found, strict=True)]
-    table = table.with_columns(pl.Series("problem", problems, pl.String))
-    return Manifest(listing.root, listing.classes, table)
-
-
-def manifest_of(listing: Listing) -> Manifest:
-    """The manifest of a listing, by the shortest way that can be trusted."""
-    return survey(listing).manifest if listing.prepared is None else recognise(listing)
+def _look_at(paths: Sequence[Path]) -> list[_Seen]:
+    seen, greys = [], []
+    for path in paths:
+        one, grey = _decode(path)
+        seen.append(one)
+        if grey is not None:
+            greys.append(grey)
+    if not greys:
+        return seen
+    stack = np.stack(greys)
+    contrasts = stack.std(axis=(1, 2))
+    looks = zip(contrasts.tolist(), hashes_of(stack), strict=True)
+    return [one if one.facts is None else _with_looks(one, *next(looks)) for one in seen]
 
 
-def _changed(was: str | None, now: tuple[str | None, str | None] | None) -> str | None:
-    if now is None:
-        return None
-    digest, problem = now
-    if problem is not None:
-        return problem
-    return None if was == digest else "it is not the photo that the manifest was made with; run data prepare again"
+def _with_looks(one: _Seen, contrast: float, hashed: Hashes) -> _Seen:
+    return one._replace(contrast=contrast, hash=hashed.tobytes() if contrast >= BLANK else None)
 
 
-def _look_at(path: Path) -> _Seen:
+def _decode(path: Path) -> tuple[_Seen, Greys | None]:
+    """All that is seen of a photo but its looks, and what these are to be had from."""
+    nothing = _Seen(None, None, None, None, None, None, None)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        return _Seen(None, None, None, None, None, None, error.strerror or str(error))
-    except ValueError as error:  # a path with a zero byte in it
-        return _Seen(None, None, None, None, None, None, str(error))
-    digest = hashlib.sha256(data).hexdigest()
+        data = file_bytes(path)
+    except UnreadablePhoto as error:
+        return nothing._replace(problem=str(error)), None
+    known = nothing._replace(sha256=hashlib.sha256(data).hexdigest(), length=len(data))
     try:
         photo, facts = examine(data)
     except UnreadablePhoto as error:
-        return _Seen(digest, len(data), None, None, None, None, str(error))
-    grey = small_grey(photo)
-    contrast = float(grey.std())
-    hashed = hash_of(grey).tobytes() if contrast >= BLANK else None
-    return _Seen(digest, len(data), photo.size, facts, contrast, hashed, None)
-
-
-def _digest(path: Path) -> tuple[str | None, str | None]:
-    """A file's SHA-256, or why there is none."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest(), None
-    except OSError as error:
-        return None, error.strerror or str(error)
+        return known._replace(problem=str(error)), None
+    return known._replace(size=photo.size, facts=facts), small_grey(photo)
 
 
 def _pairs(seen: Sequence[_Seen]) -> Pairs:
@@ -187,20 +158,3 @@ def _groups(seen: Sequence[_Seen], pairs: Pairs) -> list[str | None]:
         if digest is not None:
             lowest[number] = min(digest, lowest.get(number, digest))
     return [lowest.get(number) for number in numbers.tolist()]
-
-
-def _each(paths: Sequence[Path | None], look: Callable[[Path], _Result], doing: str) -> list[_Result | None]:
-    """What is seen of each path, in order; nothing of a path that is not there."""
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-
-    def look_at_chunk(chunk: Sequence[Path | None]) -> list[_Result | None]:
-        return [None if path is None else look(path) for path in chunk]
-
-    # Decoding and hashing leave the interpreter's lock, so threads are enough and start at once.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return [one for chunk in _shown(pool.map(look_at_chunk, chunks), doing, len(chunks)) for one in chunk]
-
-
-def _shown(results: Iterable[_Result], doing: str, total: int) -> Iterable[_Result]:
-    console = Console(stderr=True)
-    return track(results, doing, total=total, console=console, transient=True, disable=not console.is_terminal)
