@@ -60,10 +60,11 @@ def usage() -> str:
             *lines,
             "",
             "Start here: vision-ft fit --config configs/quickstart.yaml",
-            "Your photos, one folder a class: vision-ft fit --config configs/cats_dogs.yaml --data.root FOLDER",
+            "Your photos: vision-ft data check FOLDER",
+            "Then: vision-ft fit --config configs/cats_dogs.yaml --data.root FOLDER",
             "",
             "exit codes: 0 done; 1 a defect of ours; 2 your input or settings; 3 done, but some files could not be "
-            "read; 130 interrupted; 143 told to stop",
+            "read, or a check found something; 130 interrupted; 143 told to stop",
         ]
     )
 

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from vision_ft.data.loading import Batch
 from vision_ft.data.module import PhotoData
+from vision_ft.data.split import Split
 from vision_ft.errors import ConfigError, DataError
 from vision_ft.imaging import Framing
 
@@ -141,3 +142,11 @@ def test_golden_photos_are_readable_and_spread_over_the_classes(drawings: Path) 
     assert len(golden) == 64
     assert len(set(golden)) == 64
     assert {path.parent.name for path in golden[:12]} == {"cat", "dog"}
+
+
+def test_a_split_that_is_not_used_is_said(folder_of: FolderOf) -> None:
+    root = folder_of({"train/a": 4, "train/b": 4, "val/a": 2, "val/b": 2})
+    line = "data.split is of no account: every photo's side is given"
+    assert line in PhotoData(str(root), split=Split(val=0.2, test=0.1)).describe()
+    assert line not in PhotoData(str(root)).describe()
+    assert line not in PhotoData(str(root / "train"), split=Split(val=0.4, train=0.5, test=0.1)).describe()

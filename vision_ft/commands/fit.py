@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 from collections.abc import Sequence
 
@@ -88,4 +89,5 @@ def _say(console: Console, line: str) -> None:
 
 def _an_example(cli: VisionCLI) -> str:
     manifest = cli.datamodule.manifest
-    return shlex.quote(str(manifest.paths(manifest.part(TRAIN))[0]))
+    # A manifest names its photos from where it lies, which may be up and down again.
+    return shlex.quote(os.path.normpath(manifest.paths(manifest.part(TRAIN))[0]))

@@ -125,9 +125,16 @@ class PhotoData(pl.LightningDataModule):
         check_readable(manifest, self._max_unreadable)
         return deal(manifest, self._split)
 
+    @property
+    def _has_all_sides(self) -> bool:
+        sides = self._listing.table["split"]
+        return sides.null_count() == 0 and VAL in sides
+
     def describe(self) -> list[str]:
         """What a person should know of the data, in lines."""
         lines = [*self._listing.notes, describe(self.manifest)]
+        if self._split != Split() and self._has_all_sides:
+            lines.append("data.split is of no account: every photo's side is given")
         if broken := self.manifest.unreadable.height:
             lines += [f"{broken} cannot be read and {'is' if broken == 1 else 'are'} left out:"]
             lines += describe_unreadable(self.manifest)
