@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from vision_ft.audit import judged
 from vision_ft.audit.judged import most_folds, out_of_fold, ranking, strangeness, suspects
 
 Values = npt.NDArray[np.float32]
@@ -94,3 +95,21 @@ def test_nothing_is_strange_in_a_small_class() -> None:
     labels = [0] * 45 + [1] * 15
     values[-1] = [-9, 9, -9, 9, -9, 9, -9, 9]
     assert strangeness(values, labels, groups)[-15:].tolist() == [0.0] * 15
+
+
+def test_suspected_labels_are_not_learnt_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, labels, groups = two_clouds(300, apart=4)
+    flipped = list(range(0, 300, 12))
+    for place in flipped:
+        labels[place] = 1 - labels[place]
+    _, pruned = ranking(out_of_fold(values, labels, groups, 2), labels)
+    monkeypatch.setattr(judged, "suspects", lambda probabilities, labels: np.zeros(len(labels), bool))
+    _, all_kept = ranking(out_of_fold(values, labels, groups, 2), labels)
+    assert pruned[flipped].mean() < all_kept[flipped].mean() - 0.02
+
+
+def test_copies_of_a_strange_picture_do_not_vouch_for_each_other() -> None:
+    values, labels, groups = two_clouds(200, apart=2)
+    values[:8] = [-9, 9, -9, 9, -9, 9, -9, 9]
+    assert (strangeness(values, labels, groups)[:8] < 0).all()
+    assert (strangeness(values, labels, ["copies"] * 8 + groups[8:])[:8] > 3.5).all()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from vision_ft.data.layout import list_photos
 from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable
@@ -103,3 +104,20 @@ def test_the_fingerprint_is_of_contents_and_labels(folder_of: FolderOf) -> None:
     assert scanned(root).fingerprint() == before
     (root / "cat/0.png").write_bytes((root / "dog/1.png").read_bytes())
     assert scanned(root).fingerprint() != before
+
+
+def test_photos_that_are_nearly_the_same_share_the_lowest_digest(cats_dogs: Path, tmp_path: Path) -> None:
+    for name, size in (("a", 1.0), ("b", 0.8), ("c", 0.6)):
+        with Image.open(cats_dogs / "cat/cat.1.jpg") as photo:
+            smaller = photo.resize((round(photo.width * size), round(photo.height * size)))
+        (tmp_path / name).mkdir()
+        smaller.save(tmp_path / name / "1.jpg", quality=90)
+    table = scanned(tmp_path).table
+    assert table["group"].to_list() == [min(table["sha256"])] * 3
+
+
+def test_blank_photos_are_not_the_same_photo(tmp_path: Path) -> None:
+    for name, grey in (("a", 60), ("b", 200)):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (80, 80), (grey, grey, grey)).save(tmp_path / name / "1.png")
+    assert scanned(tmp_path).table["group"].n_unique() == 2

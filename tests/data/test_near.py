@@ -100,3 +100,11 @@ def test_photos_that_differ_are_far_apart(cats_dogs: Path) -> None:
     paths = [path for name in ("cat", "dog") for path in sorted((cats_dogs / name).iterdir())[:150]]
     hashes = hashes_of(np.stack([small_grey(Image.open(path).convert("RGB")) for path in paths]))
     assert all_pairs(hashes, 60) == set()
+
+
+def test_how_many_at_the_limit_are_found() -> None:
+    rng = np.random.default_rng(0)
+    hashes = rng.integers(0, 256, (4000, 32), dtype=np.uint8)
+    hashes[2000:] = [flipped(one, RADIUS, rng) for one in hashes[:2000]]
+    first, _, _ = near_pairs(hashes)
+    assert len(first) > 0.985 * 2000

@@ -275,3 +275,30 @@ def test_too_few_photos_for_validation() -> None:
 def test_shares_that_make_no_split(shares: tuple[float, float, float]) -> None:
     with pytest.raises(ConfigError, match="must add up to 1"):
         Split(*shares)
+
+
+def test_a_photo_like_one_of_the_test_is_never_learnt_from() -> None:
+    manifest = manifest_of({"a": 40, "b": 40}, group_size=4)
+    # Of one group, the first was dealt to the test and the second to training, by a layout that says so.
+    kept = {"a/0.jpg": "test", "a/1.jpg": "train"}
+    dealt = dict(deal(manifest, Split(), kept).table.select("path", "split").iter_rows())
+    assert (dealt["a/2.jpg"], dealt["a/3.jpg"]) == ("test", "test")
+
+
+def test_a_large_group_leaves_the_shares_as_they_are() -> None:
+    rows = [
+        {"path": f"{name}{row}", "label": name, "group": f"{name} large" if row < 12 else f"{name}{row}", "sha256": "x"}
+        for name in "ab"
+        for row in range(40)
+    ]
+    dealt = deal(Manifest(Path(), ("a", "b"), pl.DataFrame(rows, schema=SCHEMA)), Split())
+    assert dealt.counts() == {"train": 56, "val": 12, "test": 12}
+
+
+@given(random_manifests, st.randoms())
+def test_the_order_of_files_does_not_matter_to_groups_over_classes(manifest: Manifest, random: Any) -> None:
+    rows = list(range(manifest.table.height))
+    random.shuffle(rows)
+    moved = dataclasses.replace(manifest, table=manifest.table[rows])
+    one, other = (dict(deal(each, Split()).table.select("path", "split").iter_rows()) for each in (manifest, moved))
+    assert one == other

@@ -32,6 +32,7 @@ _MEANT = (
     r".*The number of training batches .* is smaller than the logging interval.*",
     r"Checkpoint directory .* exists and is not empty.*",
     r"The dirpath has changed from .*",
+    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint .*",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
 )
 
