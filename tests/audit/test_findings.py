@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,23 @@ def test_every_kind_says_why_and_what_is_done() -> None:
     assert set(NECESSARY) | set(RECOMMENDED) == {name for name, kind in KINDS.items() if kind.fix}
     assert all(kind.why and kind.title for kind in KINDS.values())
     assert {KINDS[name].level for name in NECESSARY} == {Level.NECESSARY}
+
+
+def test_all_that_hang_together_are_judged_and_not_only_pairs(tmp_path: Path, drawings: Path) -> None:
+    photo = Image.open(drawings / "cat/cat.0.jpg").convert("RGB")
+    for place, quality in {"train/a/1": 95, "train/a/2": 90, "test/a/3": 92, "train/b/x": 80}.items():
+        if place == "train/b/x":
+            save(Image.open(drawings / "dog/dog.0.jpg").convert("RGB"), tmp_path / f"{place}.jpg", "JPEG")
+        else:
+            save(photo, tmp_path / f"{place}.jpg", "JPEG", quality=quality)
+    shutil.copy(tmp_path / "train/a/2.jpg", tmp_path / "train/a/2-copy.jpg")
+    findings = found_in(tmp_path)
+    leaks = findings.filter(pl.col("kind") == "near_leak")
+    assert set(leaks["path"]) == {"train/a/1.jpg", "train/a/2.jpg", "train/a/2-copy.jpg"}
+    assert set(leaks["other"]) == {"test/a/3.jpg"}
+    (tmp_path / "test/b").mkdir()
+    (tmp_path / "test/a/3.jpg").rename(tmp_path / "test/b/3.jpg")
+    conflict = found_in(tmp_path).filter(pl.col("kind") == "near_label_conflict")
+    assert {*conflict["path"], *conflict["other"]} == {
+        "train/a/1.jpg", "train/a/2.jpg", "train/a/2-copy.jpg", "test/b/3.jpg"
+    }  # fmt: skip

@@ -113,3 +113,13 @@ def test_copies_of_a_strange_picture_do_not_vouch_for_each_other() -> None:
     values[:8] = [-9, 9, -9, 9, -9, 9, -9, 9]
     assert (strangeness(values, labels, groups)[:8] < 0).all()
     assert (strangeness(values, labels, ["copies"] * 8 + groups[8:])[:8] > 3.5).all()
+
+
+def test_copies_do_not_make_the_usual_narrow() -> None:
+    values, labels, groups = two_clouds(100, apart=2)
+    values = np.concatenate([values, np.repeat(values[:1], 80, axis=0)])
+    strange = strangeness(values, labels + [0] * 80, groups + [groups[0]] * 80)
+    assert (strange < 10).all()
+    assert np.isfinite(strange).all()
+    same = np.ones((60, 8), np.float32)
+    assert strangeness(same, [0] * 60, [str(row) for row in range(60)]).tolist() == [0.0] * 60

@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 
 from vision_ft.audit import known, plan
-from vision_ft.audit.earlier import kept_parts, parts_before
+from vision_ft.audit.earlier import kept_parts, other_labels, parts_before
 from vision_ft.audit.findings import Found, table_of
 from vision_ft.audit.known import SCHEMA as KNOWN
 from vision_ft.audit.known import known_findings
-from vision_ft.audit.plan import mend
+from vision_ft.audit.plan import apart, leave_out, mend, reason_of
 from vision_ft.data.manifest import SCHEMA, Manifest
 
 
@@ -80,3 +80,34 @@ def test_parts_of_folds() -> None:
     ]
     kept = kept_parts(folds[0], parts_before(folds))
     assert kept == {"a/1": "fold 0", "a/2": "fold 1", "a/3": "test"}
+
+
+def test_photos_that_are_bound_together_only_now_are_named() -> None:
+    manifest = manifest_of(("a", "cat", "train"), ("b", "cat", "test"), ("c", "cat", "val"), ("d", "cat", "train"))
+    bound = Manifest(manifest.root, manifest.classes, manifest.table.with_columns(group=pl.Series(list("gggd"))))
+    assert apart(bound) == [0, 2]
+    left = leave_out(bound, apart(bound), "near_leak", "why")
+    assert problems(left) == {"a": "left out: near_leak: why", "b": None, "c": "left out: near_leak: why", "d": None}
+    assert reason_of("left out: near_leak: why") == "near_leak"
+    assert reason_of("left out: copy") == "copy"
+    assert reason_of("the file is empty") is None
+
+
+def test_a_photo_that_was_there_twice_is_found_where_it_lay() -> None:
+    before = parts_before([manifest_of(("a/1", "cat", "train"), ("b/1", "cat", "test"), ("c/1", "cat", "val"))])
+    now = manifest_of(("a/1", "cat", None), ("b/1", "cat", None), ("c/1", "cat", None), ("d/1", "cat", None))
+    assert kept_parts(now, before) == {"a/1": "train", "b/1": "test", "c/1": "val", "d/1": "test"}
+
+
+@pytest.mark.usefixtures("faults")
+def test_a_pair_agrees_once_a_label_is_right() -> None:
+    manifest = manifest_of(("a/mislabelled", "cat", None), ("b/2", "dog", None))
+    pair = Found("near_label_conflict", 0, other=1)
+    findings = table_of([*known_findings(manifest), pair, Found("too_small", 0)], manifest.table)
+    assert set(problems(mend(manifest, findings, ["known", "near_label_conflict"])).values()) == {None}
+    assert problems(mend(manifest, findings, ["known", "too_small"]))["a/mislabelled"] == "left out: too_small"
+
+
+def test_labels_that_were_mended_by_hand_are_told() -> None:
+    before = parts_before([manifest_of(("a/1", "dog", "train"), ("a/2", "cat", "train"))])
+    assert other_labels(manifest_of(("a/1", "cat", None), ("a/2", "cat", None)), before) == ["a/1"]

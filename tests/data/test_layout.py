@@ -149,3 +149,9 @@ def test_two_folders_for_one_split(folder_of: FolderOf) -> None:
 
 def test_no_training_folder(folder_of: FolderOf) -> None:
     assert "no train folder" in refused(folder_of({"val/a": 1, "val/b": 1, "test/a": 1}))
+
+
+def test_a_class_folder_that_is_a_link_to_nothing(folder_of: FolderOf) -> None:
+    root = folder_of({"a": 1, "b": 1})
+    (root / "bird").symlink_to(root.parent / "nowhere")
+    assert "is a link that leads nowhere" in refused(root)

@@ -7,6 +7,7 @@ import hashlib
 import html.parser
 import os
 import pty
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from tests.audit.conftest import spoil
 from tests.conftest import REPOSITORY, Command, fails_with
+from vision_ft.data.manifest import Manifest
 from vision_ft.supply.draw import draw_set
 
 
@@ -174,6 +176,94 @@ def test_folds_and_fixed_numbers(drawings: Path, tmp_path: Path, command: Comman
     command("data", "prepare", drawings, "--no-suspects", "--out", "few", *few, "--format", "parquet", cwd=tmp_path)
     done = command("data", "prepare", "few/manifest.parquet", "--no-suspects", "--out", "again", cwd=tmp_path)
     assert "train" in done.stdout
+
+
+def test_few_shots_stay_few_in_a_fit(drawings: Path, tmp_path: Path, command: Command) -> None:
+    few = ["--train-per-class", "6", "--val-per-class", "4", "--test-per-class", "4"]
+    command("data", "prepare", drawings, "--no-suspects", "--out", "few", *few, cwd=tmp_path)
+    brief = ["--trainer.max_epochs", "1", "--unfreeze.gradual.until", "1", "--data.num_workers", "0"]
+    done = command("fit", "--data.root", "few/manifest.csv", *brief, "--model.image_size", "64", cwd=tmp_path)
+    assert "28 photos of 2 classes (cat, dog): 12 train, 8 val, 8 test" in done.stderr
+
+
+def test_files_of_the_users_are_never_written_over(drawings: Path, tmp_path: Path, command: Command) -> None:
+    table = "path,label\n" + "".join(f"{path},{path.parent.name}\n" for path in sorted(drawings.rglob("*.jpg")))
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("labels.csv", "findings.csv", "check.html", "manifest.csv"):
+        (mine / name).write_text(table)
+        for verb in ("check", "prepare"):
+            if verb == "check" and name == "manifest.csv":
+                continue
+            fails_with(command("data", verb, mine / name, "--no-suspects", "--out", mine, cwd=tmp_path, code=2), name)
+        assert [path.name for path in mine.iterdir()] == [name]
+        assert (mine / name).read_text() == table
+        (mine / name).unlink()
+    (mine / "list.csv").write_text(table)
+    done = command("data", "check", mine / "list.csv", "--no-suspects", "--out", drawings / "cat", cwd=tmp_path, code=2)
+    fails_with(done, "photos lie in")
+
+
+def test_sides_are_not_lost_to_another_format_or_folds(drawings: Path, tmp_path: Path, command: Command) -> None:
+    prepare = ["data", "prepare", drawings, "--no-suspects", "--out", "ready"]
+    command(*prepare, cwd=tmp_path)
+    for more in (["--format", "parquet"], ["--folds", "3"]):
+        fails_with(command(*prepare, *more, cwd=tmp_path, code=2), "made with another --format or --folds")
+    command("data", "prepare", drawings, "--no-suspects", "--out", "other", "--format", "parquet",
+            "--earlier", "ready/manifest.csv", "--split-seed", "3", cwd=tmp_path)  # fmt: skip
+    assert manifest_sides(tmp_path / "other/manifest.parquet") == manifest_sides(tmp_path / "ready/manifest.csv")
+    command("data", "prepare", drawings, "--no-suspects", "--out", "folds", "--folds", "3", cwd=tmp_path)
+    done = command("data", "prepare", drawings, "--no-suspects", "--out", "folds", "--folds", "4", cwd=tmp_path, code=2)
+    fails_with(done, "made with another --format or --folds")
+
+
+def manifest_sides(path: Path) -> dict[str, str]:
+    table = Manifest.read(path, path.parent, ()).table
+    return dict(table.select("sha256", "split").iter_rows())
+
+
+def test_a_label_that_was_mended_by_hand_is_told(drawings: Path, tmp_path: Path, command: Command) -> None:
+    command("data", "prepare", drawings, "--no-suspects", "--out", "ready", cwd=tmp_path)
+    file = tmp_path / "ready/manifest.csv"
+    text = file.read_text().replace("cat.3.jpg,cat,", "cat.3.jpg,dog,")
+    file.write_text(text)
+    done = command("data", "prepare", drawings, "--no-suspects", "--out", "ready", cwd=tmp_path)
+    assert "1 photos have another label in the earlier manifest" in done.stdout
+    assert (tmp_path / "ready/manifest.before-1.csv").read_text() == text
+    command("data", "prepare", "ready/manifest.before-1.csv", "--no-suspects", "--out", "mended", cwd=tmp_path)
+    assert "cat.3.jpg,dog," in (tmp_path / "mended/manifest.csv").read_text()
+
+
+def test_a_reader_that_goes_away_changes_nothing(pets: Path, tmp_path: Path) -> None:
+    run = f"{shlex.quote(sys.executable)} -m vision_ft data"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    for verb, code in (("check", 3), ("prepare --out ready", 0)):
+        line = f"{run} {verb} {shlex.quote(str(pets))} --no-suspects | true; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, timeout=120)
+        assert done.returncode == code, done.stderr
+    assert (tmp_path / "ready/manifest.csv").exists()
+    assert (tmp_path / "checks/my pets/findings.csv").exists()
+
+
+def test_the_next_command_looks_in_the_same_way(pets: Path, tmp_path: Path, command: Command) -> None:
+    done = command(
+        "data", "check", pets, "--no-suspects", "--min-side", "30", "--layout", "folders", cwd=tmp_path, code=3
+    )
+    assert "--layout folders --min-side 30 --no-suspects --out" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("place", ["a" * 300, "~nosuch/x", "loop", "nowhere/x", "file/x", os.fsdecode(b"\xff")])
+def test_places_that_cannot_be(place: str, drawings: Path, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "nowhere").symlink_to("missing/further")
+    (tmp_path / "file").write_text("x")
+    before = sorted(tmp_path.iterdir())
+    for args in (["check", drawings, "--out", place], ["prepare", drawings, "--out", place], ["check", place]):
+        done = command("data", *args, "--no-suspects", cwd=tmp_path, code=2)
+        fails_with(done)
+        assert len(done.stderr.splitlines()) == 1
+        for made in set(tmp_path.iterdir()) - set(before):
+            shutil.rmtree(made)
 
 
 def test_answers_on_a_terminal(pets: Path, tmp_path: Path) -> None:

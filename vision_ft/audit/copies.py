@@ -27,17 +27,47 @@ def copy_findings(seen: Survey) -> Iterator[Found]:
         if len(rows) > 1:
             yield from _exact(rows, labels, splits)
 
-    for first, second, distance in zip(*(column.tolist() for column in seen.pairs), strict=True):
-        if digests[first] == digests[second]:
-            continue
-        kind = "near_copy"
-        if labels[first] != labels[second]:
+    distances = {
+        frozenset((first, second)): distance
+        for first, second, distance in zip(*(column.tolist() for column in seen.pairs), strict=True)
+    }
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row, (group, good) in enumerate(zip(table["group"].to_list(), readable, strict=True)):
+        if good:
+            groups[group].append(row)
+    for rows in groups.values():
+        if len({digests[row] for row in rows}) > 1:
+            yield from _near(rows, labels, splits, digests, distances)
+
+
+def _near(
+    rows: list[int],
+    labels: list[str],
+    splits: list[str | None],
+    digests: list[str],
+    distances: dict[frozenset[int], int],
+) -> Iterator[Found]:
+    """What is wrong with photos that hang together by their looks, directly or through others of them.
+
+    All of a group are held against the one that would be kept: a pair by itself does not show what the others are.
+    """
+    kept, *others = sorted(rows, key=lambda row: (RANK[splits[row]], row))
+    in_conflict = len({labels[row] for row in rows}) > 1
+    for row in others:
+        if digests[row] == digests[kept]:
+            # Named as an exact copy, unless the label of a third one is in doubt too.
+            if not in_conflict:
+                continue
             kind = "near_label_conflict"
-        elif _on_two_sides(splits[first], splits[second]):
+        elif in_conflict:
+            kind = "near_label_conflict"
+        elif _on_two_sides(splits[row], splits[kept]):
             kind = "near_leak"
-        # The photo that would be kept is named as the other one.
-        row, kept = sorted((first, second), key=lambda one: (RANK[splits[one]], one), reverse=True)
-        yield Found(kind, row, f"{distance} of 256 bits differ", other=kept, score=1 - distance / 256)
+        else:
+            kind = "near_copy"
+        distance = distances.get(frozenset((row, kept)))
+        detail = "alike by way of others" if distance is None else f"{distance} of 256 bits differ"
+        yield Found(kind, row, detail, other=kept, score=None if distance is None else 1 - distance / 256)
 
 
 def _exact(rows: list[int], labels: list[str], splits: list[str | None]) -> Iterator[Found]:

@@ -27,6 +27,8 @@ FEWEST = 20
 # In median absolute deviations, after Iglewicz and Hoaglin.
 _STRANGE = 3.5
 _TO_STANDARD = 0.6745
+# Below it, the photos of a class are all the same to the backbone.
+_NO_SPREAD = 1e-4
 # With more photos than this, neighbours are looked for among as many of them, evenly spread.
 _MOST_NEIGHBOURS = 50_000
 _BLOCK = 1024
@@ -157,7 +159,7 @@ def strangeness(values: Values, labels: Sequence[int], groups: Sequence[str]) ->
 
     Returns:
         (photos,): in median absolute deviations from the class's median, scaled as a standard deviation would be; 0 in
-        classes with fewer than 20 photos, of which there is no telling what is usual.
+        classes with fewer than 20 different photos, of which there is no telling what is usual.
     """
     units = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
     numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
@@ -172,12 +174,16 @@ def strangeness(values: Values, labels: Sequence[int], groups: Sequence[str]) ->
         alike[numbers[here, None] == numbers[pool]] = -1.0
         distance[here] = 1 - np.partition(alike, -neighbour, axis=1)[:, -neighbour]
     strange = np.zeros(len(units))
+    # Of each group one photo, for copies would make what is usual narrower than it is.
+    alone = np.zeros(len(units), bool)
+    alone[np.unique(numbers, return_index=True)[1]] = True
     for label in np.unique(np.asarray(labels)):
         of_class = np.asarray(labels) == label
-        if of_class.sum() >= FEWEST:
-            median = np.median(distance[of_class])
-            spread = np.median(np.abs(distance[of_class] - median))
-            strange[of_class] = _TO_STANDARD * (distance[of_class] - median) / max(float(spread), 1e-12)
+        usual = distance[of_class & alone]
+        median = np.median(usual)
+        spread = float(np.median(np.abs(usual - median)))
+        if len(usual) >= FEWEST and spread > _NO_SPREAD:
+            strange[of_class] = _TO_STANDARD * (distance[of_class] - median) / spread
     return strange
 
 

@@ -57,7 +57,7 @@ _ALL = (
         "unreadable",
         Level.NECESSARY,
         "files that cannot be read",
-        "Decoding it does not come to the last row, so there is nothing to learn from.",
+        "It cannot be opened, or decoding it does not come to the last row: there is nothing to learn from.",
         "leaves it out",
     ),
     Kind(
@@ -86,7 +86,7 @@ _ALL = (
         Level.RECOMMENDED,
         "nearly the same photo under different labels",
         "One of the labels is likely wrong.",
-        "leaves out both",
+        "leaves out all of them",
         _PERCEPTUAL,
     ),
     Kind(
@@ -94,7 +94,7 @@ _ALL = (
         Level.RECOMMENDED,
         "nearly the same photo on two sides of the split",
         "What is learnt by heart would be counted as understood.",
-        "keeps the one that is tested on, or else validated on",
+        "keeps what is tested on, or else validated on",
         _PERCEPTUAL,
     ),
     Kind(
@@ -145,7 +145,7 @@ _ALL = (
         "near_copy",
         Level.NOTE,
         "nearly the same photo twice",
-        "They are kept on one side of the split.",
+        "Photos that are dealt are kept on one side of the split with them.",
         method=_PERCEPTUAL,
     ),
     Kind(

@@ -36,6 +36,7 @@ class _Card:
     picture: str | None
     other: str | None
     other_label: str | None
+    other_split: str | None
     other_picture: str | None
 
 
@@ -73,21 +74,20 @@ def write_page(path: Path, survey: Survey, audit: Audit, command: str) -> None:
         formats=_formats(survey.facts),
         sizes=_sizes(survey.manifest.readable),
         levels=[(level, [section for section in sections if section.kind.level is level]) for level in Level],
-        verdict=verdict(found),
+        verdict=verdict(audit),
         notes=audit.notes,
         command=command,
     )
     path.write_text(page, encoding="utf-8")
 
 
-def verdict(found: dict[str, int]) -> str:
-    """The whole check in a sentence.
-
-    Args:
-        found: as :func:`vision_ft.audit.findings.counts` gives it.
-    """
+def verdict(audit: Audit) -> str:
+    """The whole check in a sentence."""
+    found = counts(audit.findings)
     if not found:
-        return "Nothing was found: the photos are fit to train on."
+        return "Nothing was found" + (
+            " of what was looked for." if audit.notes else ": the photos are fit to train on."
+        )
     count = {level: sum(KINDS[name].level is level for name in found) for level in Level}
     parts = [
         f"{count[level]} {'thing' if count[level] == 1 else 'things'} {what}"
@@ -103,7 +103,7 @@ def verdict(found: dict[str, int]) -> str:
 
 def _section(kind: Kind, count: int, manifest: Manifest, findings: pl.DataFrame) -> _Section:
     of_kind = findings.filter(pl.col("kind") == kind.name)
-    labels = manifest.table["label"]
+    labels, splits = manifest.table["label"], manifest.table["split"]
     cards = [
         _Card(
             path=shown(row["path"]) if row["path"] is not None else "",
@@ -113,6 +113,7 @@ def _section(kind: Kind, count: int, manifest: Manifest, findings: pl.DataFrame)
             picture=_thumbnail(manifest.root, row["path"]),
             other=shown(row["other"]) if row["other"] is not None else None,
             other_label=None if row["other_row"] is None else labels[row["other_row"]],
+            other_split=None if row["other_row"] is None else splits[row["other_row"]],
             other_picture=_thumbnail(manifest.root, row["other"]),
         )
         for row in of_kind.head(_MOST).iter_rows(named=True)

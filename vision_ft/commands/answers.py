@@ -78,7 +78,7 @@ def _kinds(option: str, given: Sequence[str]) -> tuple[str, ...]:
 
 
 def _ask(name: str, count: int) -> bool:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         return False
     kind = KINDS[name]
     sys.stderr.write(f"{count:,} {kind.title}. {kind.why}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from vision_ft.audit.files import Limits
 from vision_ft.audit.findings import counts
 from vision_ft.audit.kinds import KINDS, Level
 from vision_ft.audit.page import write_page
+from vision_ft.commands.places import FINDINGS, PAGE, RANKING, refuse_among
 from vision_ft.data.layout import AUTO, LAYOUTS, list_photos
 from vision_ft.data.listing import Listing
 from vision_ft.data.survey import Survey, survey
-from vision_ft.errors import DataError, UsageError
+from vision_ft.errors import UsageError
 
-FINDINGS, RANKING, PAGE = "findings.csv", "labels.csv", "check.html"
+_BACKBONE, _WEIGHTS = "tf_efficientnet_lite0", "builtin:"
 _COLOURS = {Level.NECESSARY: "red", Level.RECOMMENDED: "yellow", Level.NOTE: ""}
 
 
@@ -43,11 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not look for wrong labels and strange pictures, which takes a pass of a network over all photos",
     )
+    parser.add_argument("--backbone", default=_BACKBONE, help="timm's name of that network (default %(default)s)")
     parser.add_argument(
-        "--backbone", default="tf_efficientnet_lite0", help="timm's name of that network (default %(default)s)"
-    )
-    parser.add_argument(
-        "--weights", default="builtin:", help="its weights, as model.weights names them (default %(default)s)"
+        "--weights", default=_WEIGHTS, help="its weights, as model.weights names them (default %(default)s)"
     )
     parser.add_argument(
         "--min-side", type=int, default=default.side, help="pixels of the shorter side (default %(default)s)"
@@ -57,8 +57,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def look(options: argparse.Namespace) -> Looked:
+def look(options: argparse.Namespace, out: Path) -> Looked:
     """List the photos, look at each, and find what there is to find.
+
+    Args:
+        options: as :func:`add_options` adds them.
+        out: where it will be written; refused before anything long is begun if that is among the photos.
 
     Raises:
         UsageError: a limit is out of range.
@@ -67,6 +71,7 @@ def look(options: argparse.Namespace) -> Looked:
     if options.min_side < 1 or not options.max_shape >= 1:
         raise UsageError("--min-side and --max-shape must be 1 or more")
     listing = list_photos(options.root.expanduser(), options.layout)
+    refuse_among(listing, out)
     if not options.no_suspects:
         # Imported before the photos are read, for a wrong name is worth knowing at once; and only where it is needed.
         from vision_ft.commands.features import check_names, frozen_features
@@ -81,27 +86,30 @@ def look(options: argparse.Namespace) -> Looked:
     return Looked(listing, looked, audit(looked, limits, seen))
 
 
-def refuse_inside(root: Path, out: Path) -> None:
-    """Nothing is written into the user's own photos.
-
-    Raises:
-        DataError: the folder to write to lies in the folder of photos, or is a file.
-    """
-    if root.is_dir() and out.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"--out: {str(out)!r} lies in {str(root)!r}, where nothing is written; name another place")
-    if out.exists() and not out.is_dir():
-        raise DataError(f"--out: {str(out)!r} is a file; name a folder")
+def again(options: argparse.Namespace) -> str:
+    """The options that another command needs to look at the same photos in the same way."""
+    plain = Limits()
+    said = {
+        "--layout": (options.layout, AUTO),
+        "--backbone": (options.backbone, _BACKBONE),
+        "--weights": (options.weights, _WEIGHTS),
+        "--min-side": (options.min_side, plain.side),
+        "--max-shape": (options.max_shape, plain.shape),
+    }
+    words = [shlex.quote(str(options.root))]
+    words += [f"{name} {shlex.quote(str(value))}" for name, (value, default) in said.items() if value != default]
+    return " ".join([*words, *(["--no-suspects"] if options.no_suspects else [])])
 
 
 def write_findings(out: Path, looked: Looked, command: str) -> None:
     """Write the tables and the page, over those of an earlier check."""
     out.mkdir(parents=True, exist_ok=True)
-    looked.audit.findings.drop("row", "other_row").write_csv(out / FINDINGS)
+    (out / FINDINGS).write_text(looked.audit.findings.drop("row", "other_row").write_csv(), encoding="utf-8")
     if looked.audit.ranking is None:
         # One of an earlier check would be taken for this one's.
         (out / RANKING).unlink(missing_ok=True)
     else:
-        looked.audit.ranking.write_csv(out / RANKING, float_precision=6)
+        (out / RANKING).write_text(looked.audit.ranking.write_csv(float_precision=6), encoding="utf-8")
     write_page(out / PAGE, looked.survey, looked.audit, command)
 
 

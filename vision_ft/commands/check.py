@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,16 +14,16 @@ from vision_ft.audit.findings import counts
 from vision_ft.audit.kinds import KINDS, Level
 from vision_ft.audit.page import verdict
 from vision_ft.commands.auditing import (
-    FINDINGS,
-    PAGE,
+    Looked,
     add_options,
+    again,
     look,
-    refuse_inside,
     say,
     show_findings,
     write_findings,
 )
 from vision_ft.commands.parsing import parser_for
+from vision_ft.commands.places import FINDINGS, PAGE, refuse_inside, usable_places
 from vision_ft.errors import ExitCode
 
 # What each answer of --fail-on counts.
@@ -50,16 +52,29 @@ def main(verb: str, args: Sequence[str]) -> int:
         help="the least finding that makes the exit code 3 (default %(default)s: any)",
     )
     options = parser.parse_args(args)
-    name = options.root.expanduser().resolve()
-    out = (
-        Path("checks", name.stem if name.is_file() else name.name) if options.out is None else options.out.expanduser()
-    )
-    refuse_inside(options.root.expanduser(), out)
-    looked = look(options)
-    prepared = Path("prepared", out.name)
-    command = f"vision-ft data prepare {shlex.quote(str(options.root))} --out {shlex.quote(str(prepared))}"
-    write_findings(out, looked, command)
-    console = Console()
+    root = options.root
+    with usable_places(root, Path() if options.out is None else options.out):
+        root = root.expanduser()
+        name = root.resolve()
+        default = Path("checks", name.stem if name.is_file() else name.name)
+        out = default if options.out is None else options.out.expanduser()
+        refuse_inside(root, out)
+        looked = look(options, out)
+        command = f"vision-ft data prepare {again(options)} --out {shlex.quote(str(Path('prepared', out.name)))}"
+        write_findings(out, looked, command)
+    counted = _FAIL_ON[options.fail_on]
+    found = any(KINDS[kind].level in counted for kind in counts(looked.audit.findings))
+    code = ExitCode.FINDINGS if found else ExitCode.DONE
+    try:
+        _tell(Console(), looked, out, command)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # Whoever reads went away, which changes nothing of what was found. Python would flush once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _tell(console: Console, looked: Looked, out: Path, command: str) -> None:
     manifest = looked.survey.manifest
     for note in looked.listing.notes:
         say(console, note)
@@ -68,10 +83,7 @@ def main(verb: str, args: Sequence[str]) -> int:
         f"{manifest.table.height:,} files of {len(manifest.classes)} classes: {manifest.readable.height:,} can be read",
     )
     show_findings(console, looked)
-    found = counts(looked.audit.findings)
-    say(console, verdict(found))
+    say(console, verdict(looked.audit))
     say(console, f"page: {out / PAGE}")
     say(console, f"table: {out / FINDINGS}")
     say(console, f"next: {command}")
-    counted = _FAIL_ON[options.fail_on]
-    return ExitCode.FINDINGS if any(KINDS[kind].level in counted for kind in found) else ExitCode.DONE

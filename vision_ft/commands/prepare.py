@@ -3,57 +3,73 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import polars as pl
 from rich.console import Console
 
-from vision_ft.audit.earlier import Parts, kept_parts, parts_before
+from vision_ft.audit.earlier import Parts, kept_parts, other_labels
 from vision_ft.audit.findings import counts
 from vision_ft.audit.kinds import KINDS, Level
-from vision_ft.audit.plan import mend
+from vision_ft.audit.plan import apart, leave_out, mend, reason_of
 from vision_ft.commands.answers import add_answers, decide, read_answers
-from vision_ft.commands.auditing import FINDINGS, PAGE, Looked, add_options, look, refuse_inside, say, write_findings
+from vision_ft.commands.auditing import (
+    Looked,
+    add_options,
+    look,
+    say,
+    write_findings,
+)
+from vision_ft.commands.manifests import names_of, read_earlier, seen_from, without_unused, write_all
 from vision_ft.commands.parsing import parser_for
+from vision_ft.commands.places import FINDINGS, PAGE, refuse_inside, usable_places
 from vision_ft.data.dealing import deal, describe
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.split import Split
-from vision_ft.errors import DataError, ExitCode
+from vision_ft.errors import ExitCode
+from vision_ft.files import shown
+
+# What may come of photos that were added since sides were dealt.
+_BOUND = "nearly the same as one on another side of the split"
 
 
 def main(verb: str, args: Sequence[str]) -> int:
     """Run the verb."""
     options = _parse(verb, args)
     split, answers = _split(options), read_answers(options)
-    root, out = options.root.expanduser(), options.out.expanduser()
-    refuse_inside(root, out)
-    files = [out / name for name in _names(options.format, split)]
-    earlier = _earlier(options.earlier, files, split)
-    looked = look(options)
+    with usable_places(options.root, options.out):
+        root, out = options.root.expanduser(), options.out.expanduser()
+        refuse_inside(root, out)
+        files = [out / name for name in names_of(options.format, split.folds)]
+        earlier = read_earlier(options.earlier, out, files)
+        looked = look(options, out)
+        found = counts(looked.audit.findings)
+        fixes = decide(answers, found)
+        mended = mend(looked.survey.manifest, looked.audit.findings, fixes)
+        kept = kept_parts(mended, earlier)
+        dealt = [without_unused(deal(mended, one, kept)) for one in _each_fold(split)]
+        bound = {row for manifest in dealt for row in apart(manifest)}
+        if answers.of("near_leak"):
+            dealt = [leave_out(manifest, bound, "near_leak", _BOUND) for manifest in dealt]
+        manifests = [seen_from(manifest, out) for manifest in dealt]
+        # All is written before anything is said: whoever reads may go away.
+        write_findings(out, looked, f"vision-ft fit --data.root {shlex.quote(str(files[0]))}")
+        saved = write_all(dict(zip(files, manifests, strict=True)))
     console = Console()
-    for note in looked.listing.notes:
-        say(console, note)
-    found = counts(looked.audit.findings)
-    fixes = decide(answers, found)
-    mended = _from(mend(looked.survey.manifest, looked.audit.findings, fixes), out)
-    kept = kept_parts(mended, earlier)
-    manifests = [deal(mended, one, kept) for one in _each_fold(split)]
-    write_findings(out, looked, f"vision-ft fit --data.root {shlex.quote(str(files[0]))}")
-    for file, manifest in zip(files, manifests, strict=True):
-        if saved := _write(manifest, file):
-            say(console, f"the manifest that was there is kept as {saved}")
-    _tell(console, looked, found, fixes, len(kept))
-    for manifest in manifests:
-        say(console, describe(manifest))
-    say(console, f"findings: {out / PAGE}, {out / FINDINGS}")
-    for file in files:
-        say(console, f"manifest: {file}")
-    for file in files:
-        say(console, f"next: vision-ft fit --data.root {shlex.quote(str(file))}")
+    for line in (
+        *looked.listing.notes,
+        *_done(looked, mended, found, fixes),
+        *_about_earlier(mended, earlier, len(kept)),
+        *_about_bound(len(bound), left_out=bool(answers.of("near_leak"))),
+        *(f"the manifest that was there is kept as {path}" for path in saved),
+        *map(describe, manifests),
+        f"findings: {out / PAGE}, {out / FINDINGS}",
+        *(f"manifest: {file}" for file in files),
+        *(f"next: vision-ft fit --data.root {shlex.quote(str(file))}" for file in files),
+    ):
+        say(console, line)
     return ExitCode.DONE
 
 
@@ -100,67 +116,37 @@ def _each_fold(split: Split) -> list[Split]:
     return [split] if split.folds is None else [replace(split, fold=fold) for fold in range(split.folds)]
 
 
-def _names(kind: str, split: Split) -> list[str]:
-    folds = [""] if split.folds is None else [f".fold-{fold}" for fold in range(split.folds)]
-    return [f"manifest{fold}.{kind}" for fold in folds]
-
-
-def _earlier(asked: Sequence[Path] | None, files: Sequence[Path], split: Split) -> Parts:
-    """The parts of the manifests that were asked for, or else of those that are there."""
-    known = [file.expanduser() for file in (files if asked is None else asked)]
-    there = [file for file in known if file.exists()]
-    missing = [file for file in known if not file.exists()]
-    if missing and (asked is not None or there):
-        mend = "give all of them" if asked is not None else "put it back, or name another --out"
-        raise DataError(f"{missing[0]}: no such manifest; {mend}")
-    if len(there) not in (0, split.folds or 1):
-        raise DataError(f"--earlier: {len(there)} manifests for {split.folds or 1}; give one, or one a fold")
-    return parts_before([Manifest.read(file, file.parent, ()) for file in there])
-
-
-def _from(manifest: Manifest, out: Path) -> Manifest:
-    """The same photos with paths as they are written in a table that lies in ``out``."""
-    # Without links on the way, through which ".." would lead elsewhere.
-    root, folder = manifest.root.resolve(), out.resolve()
-    paths = [os.path.relpath(root / path, folder) for path in manifest.table["path"]]
-    places = [Path(path).as_posix() for path in paths]
-    return replace(manifest, root=out, table=manifest.table.with_columns(pl.Series("path", places, dtype=pl.String)))
-
-
-def _write(manifest: Manifest, file: Path) -> Path | None:
-    """Write a manifest; another one that is there is kept under the name that is returned."""
-    new = file.with_name(f".{file.name}")
-    manifest.write(new)
-    saved = None
-    if file.exists() and file.read_bytes() != new.read_bytes():
-        saved = next(place for place in _numbered(file) if not place.exists())
-        file.rename(saved)
-    new.replace(file)
-    return saved
-
-
-def _numbered(file: Path) -> Iterator[Path]:
-    number = 1
-    while True:
-        yield file.with_name(f"{file.stem}.before-{number}{file.suffix}")
-        number += 1
-
-
-def _tell(console: Console, looked: Looked, found: dict[str, int], fixes: Sequence[str], kept: int) -> None:
+def _done(looked: Looked, mended: Manifest, found: dict[str, int], fixes: Sequence[str]) -> Iterator[str]:
     """What was done, what was left, and what is to know."""
+    reasons = [reason_of(problem) for problem in mended.table["problem"].drop_nulls()]
     for name, count in found.items():
         kind = KINDS[name]
         if name in fixes:
-            say(console, f"{kind.level}, done: {count:,} {kind.title} ({name}): {kind.fix}")
+            left_out = reasons.count(name)
+            yield f"{kind.level}, done: {count:,} {kind.title} ({name}): {kind.fix}; {left_out:,} left out for it"
     for name, count in found.items():
         kind = KINDS[name]
         if name not in fixes and kind.level is Level.RECOMMENDED:
-            say(console, f"{kind.level}, left as it is: {count:,} {kind.title}; --fix {name} {kind.fix}")
+            yield f"{kind.level}, left as it is: {count:,} {kind.title}; --fix {name} {kind.fix}"
     for name, count in found.items():
         kind = KINDS[name]
         if kind.level is Level.NOTE:
-            say(console, f"{kind.level}: {count:,} {kind.title}. {kind.why}")
+            yield f"{kind.level}: {count:,} {kind.title}. {kind.why}"
     for note in looked.audit.notes:
-        say(console, f"not looked for: {note}")
+        yield f"not looked for: {note}"
+
+
+def _about_earlier(mended: Manifest, earlier: Parts, kept: int) -> Iterator[str]:
     if kept:
-        say(console, f"{kept:,} photos were dealt before and stay on their sides")
+        yield f"{kept:,} photos were dealt before and stay on their sides"
+    if others := other_labels(mended, earlier):
+        yield (
+            f"{len(others):,} photos have another label in the earlier manifest ({shown(others[0])} for one), which is "
+            "not taken over; to go on from labels that were mended there, prepare that manifest itself"
+        )
+
+
+def _about_bound(count: int, *, left_out: bool) -> Iterator[str]:
+    if count:
+        done = "left out" if left_out else "left as they are; --fix near_leak leaves them out"
+        yield f"{count:,} photos are {_BOUND}: {done}"

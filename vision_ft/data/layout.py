@@ -153,6 +153,9 @@ def _folders(folder: Path) -> list[Path]:
     children = [
         child for child in entries if child.is_dir() and not child.name.startswith(".") and child.name not in LEAVINGS
     ]
+    for entry in entries:
+        if entry.is_symlink() and not entry.exists() and not entry.suffix:
+            raise DataError(f"data.root: {str(entry)!r} is a link that leads nowhere; mend it or take it away")
     for child in children:
         if not _is_text(child.name):
             raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,10 +82,13 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Write the table: as Parquet where the name ends in ``.parquet``, as CSV elsewhere."""
+        # Through memory: what goes wrong on the disk then has its usual name.
+        buffer = io.BytesIO()
         if path.suffix.lower() == ".parquet":
-            self.table.write_parquet(path)
+            self.table.write_parquet(buffer)
         else:
-            self.table.write_csv(path)
+            self.table.write_csv(buffer)
+        path.write_bytes(buffer.getvalue())
 
     @classmethod
     def read(cls, path: Path, root: Path, classes: Sequence[str]) -> Manifest:
@@ -95,12 +99,19 @@ class Manifest:
         """
         try:
             if path.suffix.lower() == ".parquet":
-                table = pl.read_parquet(path, glob=False).select(list(SCHEMA)).cast(SCHEMA)  # type: ignore[arg-type]
+                table = pl.read_parquet(path, glob=False)
             else:
                 # Not as a pattern: a folder may have brackets in its name.
-                table = pl.read_csv(path, schema=SCHEMA, glob=False)
+                table = pl.read_csv(path, infer_schema=False, glob=False)
+            if lacking := [name for name in SCHEMA if name not in table.columns]:
+                raise DataError(f"{path}: not a manifest: it lacks the columns {', '.join(lacking)}; move it away")
+            table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
         except (OSError, pl.exceptions.PolarsError) as error:
             raise DataError(f"{path}: not a readable manifest ({' '.join(str(error).split())[:200]})") from error
+        if wrong := [side for side in table["split"].drop_nulls().unique() if side not in SPLITS]:
+            raise DataError(
+                f"{path}: split is {', '.join(map(repr, sorted(wrong)))}, can be {', '.join(SPLITS)} or empty; mend it"
+            )
         return cls(root=root, classes=tuple(classes), table=table)
 
 

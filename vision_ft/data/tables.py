@@ -74,7 +74,7 @@ def read_rows(path: Path) -> pl.DataFrame:
             table = pl.read_csv(path, infer_schema=False, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: not a readable table ({' '.join(str(error).split())[:200]})") from error
-    wanted = {name: SCHEMA.get(name, pl.String()) for name in table.columns if name.lower() in _KNOWN}
+    wanted = {name: SCHEMA.get(name, pl.String()) for name in table.columns if name.strip().lower() in _KNOWN}
     try:
         return table.with_columns(pl.col(name).cast(kind) for name, kind in wanted.items())
     except pl.exceptions.PolarsError as error:
