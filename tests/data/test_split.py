@@ -204,6 +204,12 @@ def test_groups_over_two_classes_leave_the_shares_as_they_are() -> None:
     assert dealt.counts() == {"train": 280, "val": 60, "test": 60}
 
 
+def test_many_small_classes_leave_no_part_empty() -> None:
+    counts = deal(manifest_of({f"c{number}": 3 for number in range(40)}), Split()).counts()
+    assert counts["train"] == 80
+    assert min(counts["val"], counts["test"]) >= 10
+
+
 def test_fixed_numbers_a_class() -> None:
     dealt = deal(manifest_of({"a": 50, "b": 90}), Split(val_per_class=10, test_per_class=5))
     sides = Counter(dealt.table.select("label", "split").iter_rows())

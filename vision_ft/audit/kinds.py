@@ -78,8 +78,8 @@ _ALL = (
         "known",
         Level.RECOMMENDED,
         "known faults of a published set",
-        "Somebody has looked at this very file and found its label wrong.",
-        "gives it the right label, or leaves it out where it is of no class",
+        "Somebody has looked at this very file and found fault with its label.",
+        "gives it the right label, or leaves it out where no label is right",
     ),
     Kind(
         "near_label_conflict",

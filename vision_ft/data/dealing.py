@@ -82,7 +82,9 @@ def deal_parts(manifest: Manifest, split: Split, *, without_test: bool = False) 
         # Counted as they are dealt, for a group of several classes goes with the first of them.
         photos = int(of_class["row"].list.len().sum()) + sum(n for (name, _), n in taken.items() if name == label)
         targets = _targets(str(label), photos, split, without_test=without_test)
-        missing = {part: count - taken.get((label, part), 0) for part, count in targets.items()}
+        missing = {
+            part: targets[part] - taken.get((label, part), 0) for part in _precedence(targets, str(label), split)
+        }
         for group, rows in _order(of_class, str(label), split.seed):
             part = of_group.get(group)
             if part is None:
@@ -102,6 +104,17 @@ def _order(groups: pl.DataFrame, label: str, seed: int) -> list[tuple[str, list[
         return -len(rows), hashlib.sha256(f"{seed}\0{label}\0{group}".encode()).digest()
 
     return sorted(groups.select("group", "row").iter_rows(), key=key)
+
+
+def _precedence(targets: Mapping[str, float], label: str, split: Split) -> list[str]:
+    """The parts in the order in which they are served where they lack as much.
+
+    Where a class has no photo for each of them, chance says which one goes without: with many such classes, the same
+    part would go without in all.
+    """
+    if min((count for count in targets.values() if count > 0), default=1) >= 1:
+        return list(targets)
+    return sorted(targets, key=lambda part: hashlib.sha256(f"{split.seed}\0{label}\0{part}".encode()).digest())
 
 
 def _targets(label: str, photos: int, split: Split, *, without_test: bool) -> Mapping[str, float]:

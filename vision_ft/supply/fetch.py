@@ -150,7 +150,7 @@ def _archive(data_set: DataSet, file: RemoteFile, part: Part, mirror: str | None
         of_size = "" if file.size is None else f" ({decimal(file.size)})"
         with Display(f"fetching {file.name} from {host_of(url)}{of_size}", file.name) as display:
             download(url, part, size=file.size, say=display.say, progress=display.progress)
-    held = archive if archive.exists() else part.path
+    held, whose = (archive, f"in {str(archive.parent)!r}") if archive.exists() else (part.path, f"of {host_of(url)}")
     with Display(f"verifying {file.name}", file.name) as display, held.open("rb") as stream:
         digest, size, done = hashlib.sha256(), held.stat().st_size, 0
         while chunk := stream.read(1 << 20):
@@ -161,7 +161,7 @@ def _archive(data_set: DataSet, file: RemoteFile, part: Part, mirror: str | None
         held.unlink()
         part.discard()
         raise DataError(
-            f"{file.name} of {host_of(url)} is not the file that is expected and was removed: its SHA-256 is "
+            f"{file.name} {whose} is not the file that is expected and was removed: its SHA-256 is "
             f"{digest.hexdigest()}, not {file.sha256}; run the command again, or name a mirror with --mirror URL"
         )
     if held == part.path:
