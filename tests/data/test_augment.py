@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision_ft.data.augment import DEFAULT, Augmentation
+from vision_ft.data.augment import Augmentation
+from vision_ft.data.presets import DEFAULT, PRESETS, transforms_of
 from vision_ft.errors import ConfigError
 from vision_ft.imaging import Framing, resize
 
@@ -20,19 +21,19 @@ def photo() -> Image.Image:
 
 
 def test_a_view_hangs_on_its_seed_alone() -> None:
-    augmentation = Augmentation(DEFAULT, FRAMING)
+    augmentation = Augmentation(PRESETS[DEFAULT], FRAMING)
     first = augmentation(photo(), (1, 2, 3))
     for other in range(5):
         augmentation(photo(), (9, 9, other))
     assert np.array_equal(augmentation(photo(), (1, 2, 3)), first)
-    assert np.array_equal(Augmentation(DEFAULT, FRAMING)(photo(), (1, 2, 3)), first)
+    assert np.array_equal(Augmentation(PRESETS[DEFAULT], FRAMING)(photo(), (1, 2, 3)), first)
     assert first.shape == (48, 32, 3)
     assert first.dtype == np.uint8
 
 
 @pytest.mark.parametrize("other", [(2, 2, 3), (1, 3, 3), (1, 2, 4)], ids=["seed", "epoch", "photo"])
 def test_another_seed_epoch_or_photo_gives_another_view(other: tuple[int, int, int]) -> None:
-    augmentation = Augmentation(DEFAULT, FRAMING)
+    augmentation = Augmentation(PRESETS[DEFAULT], FRAMING)
     assert not np.array_equal(augmentation(photo(), (1, 2, 3)), augmentation(photo(), other))
 
 
@@ -108,3 +109,29 @@ def test_albumentations_asks_no_package_index() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_gives_the_same_view_for_the_same_seed_and_another_for_another(name: str) -> None:
+    augmentation = Augmentation(transforms_of(name), FRAMING)
+    first, again, other = (augmentation(photo(), (seed,)) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert np.array_equal(first, other) == (name == "none")
+
+
+def test_the_stronger_a_preset_the_further_its_views_are_from_the_photo() -> None:
+    plain = Augmentation((), FRAMING)(photo(), (0,)).astype(float)
+    distance = {
+        name: np.mean(
+            [np.abs(Augmentation(transforms, FRAMING)(photo(), (seed,)) - plain).mean() for seed in range(40)]
+        )
+        for name, transforms in PRESETS.items()
+    }
+    assert list(distance) == sorted(distance, key=distance.__getitem__)
+
+
+def test_presets_by_name_and_by_default() -> None:
+    assert transforms_of(None) == PRESETS["medium"]
+    assert transforms_of([{"transform": "HorizontalFlip"}]) == [{"transform": "HorizontalFlip"}]
+    with pytest.raises(ConfigError, match=r"no preset 'stong' \(did you mean 'strong'\?\); there are none, light"):
+        transforms_of("stong")

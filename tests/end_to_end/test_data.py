@@ -310,7 +310,7 @@ def test_a_manifest_trains_as_a_folder_does(pets: Path, tmp_path: Path, command:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["data", "check", "nowhere"], ["no folder or table 'nowhere'"]),
+        (["data", "check", "nowhere"], ["no folder 'nowhere'"]),
         (["data", "check", "pets", "--out", "pets/check"], ["--out", "where nothing is written"]),
         (["data", "check", "pets", "--layout", "kagle"], ["--layout", "invalid choice"]),
         (["data", "check", "pets", "--backbone", "resnet500"], ["timm has no 'resnet500'"]),

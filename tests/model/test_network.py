@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from timm.layers import DropPath
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from vision_ft.errors import ConfigError
 from vision_ft.model.backbone import build
 from vision_ft.model.network import Network
 
@@ -68,3 +72,25 @@ def test_everything_can_train_again() -> None:
     net.train()
     assert all(parameter.requires_grad for parameter in net.parameters())
     assert all(modes(net, nn.Module).values())
+
+
+def test_dropout_and_drop_path_are_timms_own() -> None:
+    module: Any = build("convnext_atto", "random:", ("a", "b"), 64, drop_rate=0.3, drop_path_rate=0.2).module
+    assert module.head.drop.p == 0.3
+    shares = [part.drop_prob for part in module.modules() if isinstance(part, DropPath)]
+    assert max(shares) == pytest.approx(0.2)
+    assert shares == sorted(shares)
+
+
+def test_a_backbone_without_stochastic_depth_says_so() -> None:
+    with pytest.raises(ConfigError, match=r"model.backbone: vgg11 cannot be built: .*drop_path_rate"):
+        build("vgg11", "random:", ("a", "b"), drop_path_rate=0.1)
+
+
+def test_features_are_what_the_head_sees() -> None:
+    net = network("convnext_atto").eval()
+    pixels = torch.randint(0, 255, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        features = net.features(pixels)
+        head: Any = net.backbone.get_classifier()  # type: ignore[operator]
+        assert torch.allclose(head(features), net(pixels), atol=1e-5)

@@ -87,6 +87,12 @@ def test_a_wrong_command_line(args: list[str | Path], words: str, capsys: pytest
         (["--model.label_smoothing", "1", "--model.weight_decay", "-1"], "model.label_smoothing is 1"),
         (["--data.split.train", "0.9"], "must add up to 1"),
         (["--data.augment", "[{transform: Filp}]"], "data.augment[0] Filp"),
+        (["--data.augment", "stong"], "no preset 'stong' (did you mean 'strong'?)"),
+        (["--model.dropout", "1.5"], "model.dropout is 1.5, must be in [0, 1)"),
+        (
+            ["--model.drop_path", "-1", "--model.dropout", "2"],
+            "model.dropout is 2, must be in [0, 1); model.drop_path is -1",
+        ),
         (["--data.augment", "[{transform: RandomCrop, height: 5000, width: 5000}]"], "data.augment: "),
         (["--data.augment", "[{transform: Normalize}]"], "change size or type"),
         (["--data.split.seed", "-1"], "data.split.seed is -1"),

@@ -13,26 +13,12 @@ import albumentations as A  # noqa: N812 - its documented name
 import numpy as np
 from PIL import Image
 
+from vision_ft.data.presets import CROP
 from vision_ft.errors import ConfigError, nearest
 from vision_ft.imaging import Framing, Pixels, resize
 
-CROP = "RandomResizedCrop"
 # A photo of 500 × 375 pixels, as cameras' proportions are.
 _TRIAL = 125
-# What a photo may go through when nothing is set: a crop of at least half of it, mirrored every other time, light
-# changes of colour. Mild, because a pretrained backbone on little data gains more from order than from noise.
-DEFAULT: tuple[dict[str, Any], ...] = (
-    {"transform": CROP, "scale": [0.5, 1.0]},
-    {"transform": "HorizontalFlip"},
-    {
-        "transform": "ColorJitter",
-        "brightness": 0.2,
-        "contrast": 0.2,
-        "saturation": 0.2,
-        "hue": 0.02,
-        "p": 0.8,
-    },
-)
 
 
 class Augmentation:

@@ -38,7 +38,7 @@ def list_photos(root: Path, layout: str = AUTO) -> Listing:
         raise ConfigError(f"data.layout: no {layout!r}{nearest(layout, LAYOUTS)}; there are {', '.join(LAYOUTS)}")
     if not root.exists():
         raise DataError(
-            f"data.root: no folder or table {str(root)!r}; give the folder that holds one folder a class, or a "
+            f"data.root: no folder {str(root)!r}, nor a table; give the folder that holds one folder a class, or a "
             f"table ({', '.join(TABLES)})"
         )
     if root.suffix.lower() in TABLES and not root.is_dir():

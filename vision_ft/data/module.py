@@ -10,7 +10,6 @@ import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
-from vision_ft.data import augment as augmenting
 from vision_ft.data.augment import Augmentation
 from vision_ft.data.dealing import deal, describe
 from vision_ft.data.layout import AUTO, list_photos
@@ -18,6 +17,7 @@ from vision_ft.data.listing import TEST, TRAIN, VAL
 from vision_ft.data.loading import PhotoDataset, PhotoSampler, Sample
 from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable
 from vision_ft.data.prepared import manifest_of
+from vision_ft.data.presets import transforms_of
 from vision_ft.data.split import Split
 from vision_ft.errors import CheckpointError, ConfigError, DataError
 from vision_ft.files import spread
@@ -38,7 +38,7 @@ class PhotoData(pl.LightningDataModule):
         root: str,
         layout: str = AUTO,
         split: Split = Split(),  # noqa: B008 - frozen
-        augment: list[dict[str, Any]] | None = None,
+        augment: list[dict[str, Any]] | str | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
         max_unreadable: float = 0.05,
@@ -53,8 +53,8 @@ class PhotoData(pl.LightningDataModule):
             layout: how the folder is read: auto, folders, or a way of naming photos: kaggle, oxford-pets,
                 oxford-breeds.
             split: how photos are dealt out where the folder does not say.
-            augment: Albumentations transforms by name with their arguments, for training photos. ``[]`` for none;
-                a mild list if not given.
+            augment: random views of training photos: none, light, medium or strong, medium if not given; or a list of
+                Albumentations transforms by name with their arguments.
             batch_size: photos a step, on each device.
             num_workers: processes that read photos; fitted to the machine if not given.
             max_unreadable: the share of photos that may be unreadable before the run is stopped.
@@ -75,7 +75,7 @@ class PhotoData(pl.LightningDataModule):
         if faults:
             raise ConfigError("; ".join(faults))
         self._split = split
-        self._augment = augmenting.DEFAULT if augment is None else augment
+        self._augment = transforms_of(augment)
         self._batch_size = batch_size
         self._num_workers = num_workers
         self._max_unreadable = max_unreadable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
@@ -40,7 +40,7 @@ class Backbone:
     origin: WeightsOrigin
 
 
-def build(name: str, source: str, classes: Sequence[str], image_size: int | None = None) -> Backbone:
+def build(name: str, source: str, classes: Sequence[str], image_size: int | None = None, **settings: float) -> Backbone:
     """Build a backbone with a head for some classes.
 
     The head's rows of classes that the weights know by name (``bundle:``) are kept; the others start anew.
@@ -50,9 +50,10 @@ def build(name: str, source: str, classes: Sequence[str], image_size: int | None
         source: where the weights come from, see :mod:`vision_ft.model.weights`.
         classes: names in the order of the logits.
         image_size: height and width of the network's input; the weights' own if not given.
+        settings: timm's own arguments for the network, such as ``drop_rate``.
 
     Raises:
-        ConfigError: timm has no such backbone, or it does not take that size.
+        ConfigError: timm has no such backbone, or it does not take that size or that setting.
         WeightsError: the weights cannot be had or do not fit.
     """
     parsed = reading.parse_source(source)
@@ -60,8 +61,8 @@ def build(name: str, source: str, classes: Sequence[str], image_size: int | None
     if image_size is not None and image_size < 1:
         raise ConfigError(f"model.image_size is {image_size}, must be 1 or more")
     if parsed.kind == "timm":
-        return _download(name, classes, image_size)
-    module = create(name, len(classes), image_size)
+        return _download(name, classes, image_size, settings)
+    module = create(name, len(classes), image_size, **settings)
     if image_size is not None:
         _try_size(name, module, image_size)
     clear_head(module)
@@ -151,14 +152,14 @@ def _read(source: Source, name: str) -> Loaded | None:
     return Loaded(reading.rename_in_order(loaded.state, create(name, 1000).state_dict()), loaded.origin)
 
 
-def _download(name: str, classes: Sequence[str], image_size: int | None) -> Backbone:
+def _download(name: str, classes: Sequence[str], image_size: int | None, settings: Mapping[str, float]) -> Backbone:
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
         raise WeightsError(
             f"model.weights: timm: has no pretrained weights for {name!r}; choose another backbone, or another source"
         )
     try:
-        module = create(name, len(classes), image_size, pretrained=True, **_from_cache_if_offline(config))
+        module = create(name, len(classes), image_size, pretrained=True, **settings, **_from_cache_if_offline(config))
     except (OSError, RuntimeError, KeyError) as error:
         # The hub's client raises its own kinds, all below OSError or RuntimeError, some of them pages long.
         raise WeightsError(

@@ -40,6 +40,8 @@ class Classifier(pl.LightningModule):
         image_size: int | None = None,
         weight_decay: float = 0.01,
         label_smoothing: float = 0.0,
+        dropout: float | None = None,
+        drop_path: float | None = None,
     ) -> None:
         """Build the network and load its weights.
 
@@ -50,6 +52,10 @@ class Classifier(pl.LightningModule):
             image_size: height and width of the network's input; the weights' own if not given.
             weight_decay: of AdamW, for all but norms and biases.
             label_smoothing: the share of each label that is spread over all classes, in [0, 1).
+            dropout: the share of features that the head is not shown while it trains, in [0, 1); timm's own for the
+                backbone if not given.
+            drop_path: the share of residual blocks that are skipped while they train, rising to it from the bottom
+                (stochastic depth), in [0, 1); timm's own if not given, and not for every backbone.
 
         Raises:
             ConfigError: a setting is out of range, or timm has no such backbone.
@@ -63,6 +69,10 @@ class Classifier(pl.LightningModule):
             faults.append(f"model.weight_decay is {weight_decay:g}, must be 0 or more")
         if not 0 <= label_smoothing < 1:
             faults.append(f"model.label_smoothing is {label_smoothing:g}, must be in [0, 1)")
+        asked = {"dropout": ("drop_rate", dropout), "drop_path": ("drop_path_rate", drop_path)}
+        for name, (_, share) in asked.items():
+            if share is not None and not 0 <= share < 1:
+                faults.append(f"model.{name} is {share:g}, must be in [0, 1)")
         if faults:
             raise ConfigError("; ".join(faults))
         self.classes = tuple(classes)
@@ -70,7 +80,8 @@ class Classifier(pl.LightningModule):
         self._image_size = image_size
         self._weight_decay = weight_decay
         self._label_smoothing = label_smoothing
-        built = build(backbone, weights, classes, image_size)
+        settings = {timms: share for timms, share in asked.values() if share is not None}
+        built = build(backbone, weights, classes, image_size, **settings)
         self.origin: WeightsOrigin = built.origin
         self.network = Network(built.module, built.preprocessing)
         self.unreadable: dict[str, str] = {}
