@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 from vision_ft import __version__
+from vision_ft.commands.console import forget_reader
 from vision_ft.errors import NO_SPACE, ExitCode, ExportMismatch, InputError, nearest
 
 # verb → (module, what it does); "data draw" and the like are one verb of two words.
@@ -111,8 +111,7 @@ def _run(verb: str, args: list[str]) -> int:
     except PermissionError as error:
         return _fail(f"{error.filename}: {error.strerror}; mend its permissions, or name another place")
     except BrokenPipeError:
-        # The reader went away, as with ``| head``. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_reader()
         return ExitCode.DONE
     except OSError as error:
         if error.errno not in NO_SPACE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import polars as pl
 
 from vision_ft.audit.copies import copy_findings
 from vision_ft.audit.files import Limits, class_findings, file_findings
-from vision_ft.audit.findings import Found, table_of
+from vision_ft.audit.findings import Found, counts, table_of
 from vision_ft.audit.known import known_findings
 from vision_ft.data.listing import quoted
 from vision_ft.data.manifest import Manifest
@@ -46,6 +47,11 @@ class Audit:
     ranking: pl.DataFrame | None
     notes: tuple[str, ...]
 
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many photos (or classes) each kind was found in, in the order of kinds."""
+        return counts(self.findings)
+
 
 def audit(survey: Survey, limits: Limits, seen: Seen | None) -> Audit:
     """Look for everything.
@@ -79,10 +85,9 @@ def _judge(
 
     photos = manifest.table[rows]
     labels, groups = manifest.labels(photos), photos["group"].to_list()
-    found: list[Found] = []
     notes: list[str] = []
     order = None
-    found += neither_findings(rows, values, labels, groups)
+    found = list(neither_findings(rows, values, labels, groups))
     sizes = Counter(labels)
     small = [name for number, name in enumerate(manifest.classes) if sizes[number] < FEWEST]
     if small:
@@ -91,12 +96,14 @@ def _judge(
         notes.append("suspected labels: every class needs two different photos or more")
     else:
         probabilities = out_of_fold(values, labels, groups, len(manifest.classes))
+        places, margin = ranking(probabilities, labels)
         strange = {one.row for one in found}
         # A picture of no class is labelled wrongly in any case; it is named once, for what it is.
         found += [
-            one for one in suspect_findings(rows, probabilities, labels, manifest.classes) if one.row not in strange
+            one
+            for one in suspect_findings(rows, probabilities, margin, labels, manifest.classes)
+            if one.row not in strange
         ]
-        places, margin = ranking(probabilities, labels)
         order = photos.select("path", "label").with_columns(
             pl.Series("margin", margin),
             *(pl.Series(f"p({name})", probabilities[:, number]) for number, name in enumerate(manifest.classes)),

@@ -54,13 +54,10 @@ def _near(
     kept, *others = sorted(rows, key=lambda row: (RANK[splits[row]], row))
     in_conflict = len({labels[row] for row in rows}) > 1
     for row in others:
-        if digests[row] == digests[kept]:
-            # Named as an exact copy, unless the label of a third one is in doubt too.
-            if not in_conflict:
-                continue
+        if in_conflict:
             kind = "near_label_conflict"
-        elif in_conflict:
-            kind = "near_label_conflict"
+        elif digests[row] == digests[kept]:
+            continue  # an exact copy, and named as one
         elif _on_two_sides(splits[row], splits[kept]):
             kind = "near_leak"
         else:

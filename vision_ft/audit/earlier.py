@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vision_ft.data.listing import TEST, TRAIN, VAL
+from vision_ft.audit.copies import RANK
+from vision_ft.data.listing import TRAIN, VAL
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.split import fold_part
-
-# The test first: a photo that was there twice must not be learnt from where it was tested on.
-_RANK = {TEST: 0, VAL: 1}
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,9 @@ def parts_before(manifests: Sequence[Manifest]) -> Parts:
                 continue
             parts.by_place[_place(manifest.root.resolve() / path)] = sha256, part
             if sha256 is not None:
+                # A photo that was there twice must not be learnt from where it was tested on.
                 known = parts.by_contents.get(sha256, part)
-                parts.by_contents[sha256] = min(known, part, key=lambda one: _RANK.get(one, 2))
+                parts.by_contents[sha256] = min(known, part, key=lambda one: RANK.get(one, RANK[TRAIN]))
     return parts
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import polars as pl
 
@@ -42,12 +43,11 @@ def file_findings(seen: Survey, limits: Limits) -> Iterator[Found]:
             yield from _of_photo(row, limits)
 
 
-def _of_photo(photo: dict[str, object], limits: Limits) -> Iterator[Found]:
-    row, width, height = int(str(photo["row"])), int(str(photo["width"])), int(str(photo["height"]))
-    contrast = float(str(photo["contrast"]))
+def _of_photo(photo: dict[str, Any], limits: Limits) -> Iterator[Found]:
+    row, width, height, contrast = photo["row"], photo["width"], photo["height"], photo["contrast"]
     size = f"{width} × {height} pixels"
     shape = max(width, height) / min(width, height)
-    suffix = PurePath(str(photo["path"])).suffix.lower()
+    suffix = PurePath(photo["path"]).suffix.lower()
     if contrast < limits.contrast:
         yield Found("near_blank", row, f"grey values vary by {contrast:.1f} of 255", score=limits.contrast - contrast)
     if min(width, height) < limits.side:
@@ -57,7 +57,7 @@ def _of_photo(photo: dict[str, object], limits: Limits) -> Iterator[Found]:
     if SUFFIXES.get(suffix, photo["format"]) != photo["format"]:
         yield Found("wrong_extension", row, f"{suffix} in the name, {photo['format']} in the file")
     if photo["animated"]:
-        yield Found("animation", row, str(photo["format"]))
+        yield Found("animation", row, photo["format"])
     if photo["mode"] == "CMYK":
         yield Found("cmyk", row)
     if photo["deep"]:

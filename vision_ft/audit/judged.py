@@ -67,15 +67,16 @@ def out_of_fold(values: Values, labels: Sequence[int], groups: Sequence[str], cl
     train, held_out = parts[0]
     losses = [_loss(_fit(values[train], wanted[train], one), values[held_out], wanted[held_out]) for one in _STRENGTHS]
     strength = _STRENGTHS[int(np.argmin(losses))]
-    trusted = np.ones(len(wanted), bool)
-    for _ in range(2):
+
+    def judge(trusted: npt.NDArray[np.bool_]) -> Floats:
         probabilities = np.zeros((len(wanted), classes))
         for train, held_out in parts:
             learnt = train[trusted[train]]
             model = _fit(values[learnt], wanted[learnt], strength)
             probabilities[np.ix_(held_out, model.classes_)] = model.predict_proba(values[held_out])
-        trusted = ~suspects(probabilities, labels)
-    return probabilities
+        return probabilities
+
+    return judge(~suspects(judge(np.ones(len(wanted), bool)), labels))
 
 
 def _fit(values: Values, labels: Ints, strength: float) -> LogisticRegression:
@@ -137,10 +138,9 @@ def suspects(probabilities: Floats, labels: Sequence[int]) -> npt.NDArray[np.boo
 
 
 def suspect_findings(
-    rows: Ints, probabilities: Floats, labels: Sequence[int], classes: Sequence[str]
+    rows: Ints, probabilities: Floats, margin: Floats, labels: Sequence[int], classes: Sequence[str]
 ) -> Iterator[Found]:
-    """The suspected labels, each with what the photo looks like instead."""
-    _, margin = ranking(probabilities, labels)
+    """The suspected labels, each with what the photo looks like instead; ``margin`` is of :func:`ranking`."""
     for place in np.flatnonzero(suspects(probabilities, labels)):
         looks = int(probabilities[place].argmax())
         detail = f"looks like {classes[looks]!r}: {probabilities[place, looks]:.1%}"

@@ -11,7 +11,6 @@ import jinja2
 import polars as pl
 
 from vision_ft.audit.check import Audit
-from vision_ft.audit.findings import counts
 from vision_ft.audit.kinds import KINDS, Kind, Level
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.survey import Survey
@@ -57,8 +56,7 @@ def write_page(path: Path, survey: Survey, audit: Audit, command: str) -> None:
         audit: what was found.
         command: what to run next.
     """
-    found = counts(audit.findings)
-    sections = [_section(KINDS[name], count, survey.manifest, audit.findings) for name, count in found.items()]
+    sections = [_section(KINDS[name], count, survey.manifest, audit.findings) for name, count in audit.counts.items()]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vision_ft.audit", "."),
         autoescape=True,
@@ -83,7 +81,7 @@ def write_page(path: Path, survey: Survey, audit: Audit, command: str) -> None:
 
 def verdict(audit: Audit) -> str:
     """The whole check in a sentence."""
-    found = counts(audit.findings)
+    found = audit.counts
     if not found:
         return "Nothing was found" + (
             " of what was looked for." if audit.notes else ": the photos are fit to train on."

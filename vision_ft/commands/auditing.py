@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from vision_ft.audit.check import Audit, Seen, audit
+from vision_ft.audit.check import Audit, audit
 from vision_ft.audit.files import Limits
-from vision_ft.audit.findings import counts
 from vision_ft.audit.kinds import KINDS, Level
 from vision_ft.audit.page import write_page
+from vision_ft.commands.console import say
 from vision_ft.commands.places import FINDINGS, PAGE, RANKING, refuse_among
 from vision_ft.data.layout import AUTO, LAYOUTS, list_photos
 from vision_ft.data.listing import Listing
@@ -80,8 +80,7 @@ def look(options: argparse.Namespace, out: Path) -> Looked:
     looked = survey(listing)
     seen = None
     if not options.no_suspects:
-        features = frozen_features(looked.manifest, options.backbone, options.weights)
-        seen = Seen(features.rows, features.values)
+        seen = frozen_features(looked.manifest, options.backbone, options.weights)
     limits = Limits(side=options.min_side, shape=options.max_shape)
     return Looked(listing, looked, audit(looked, limits, seen))
 
@@ -115,7 +114,7 @@ def write_findings(out: Path, looked: Looked, command: str) -> None:
 
 def show_findings(console: Console, looked: Looked) -> None:
     """The findings in sums."""
-    found = counts(looked.audit.findings)
+    found = looked.audit.counts
     table = Table("found", "", "count", "data prepare")
     table.columns[2].justify = "right"
     for name, count in found.items():
@@ -125,8 +124,3 @@ def show_findings(console: Console, looked: Looked) -> None:
         console.print(table)
     for note in looked.audit.notes:
         say(console, f"not looked for: {note}")
-
-
-def say(console: Console, line: str) -> None:
-    """A line as it is: paths are neither coloured nor broken."""
-    console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from vision_ft.audit.findings import counts
 from vision_ft.audit.kinds import KINDS, Level
 from vision_ft.audit.page import verdict
 from vision_ft.commands.auditing import (
@@ -18,10 +16,10 @@ from vision_ft.commands.auditing import (
     add_options,
     again,
     look,
-    say,
     show_findings,
     write_findings,
 )
+from vision_ft.commands.console import forget_reader, say
 from vision_ft.commands.parsing import parser_for
 from vision_ft.commands.places import FINDINGS, PAGE, refuse_inside, usable_places
 from vision_ft.errors import ExitCode
@@ -63,14 +61,14 @@ def main(verb: str, args: Sequence[str]) -> int:
         command = f"vision-ft data prepare {again(options)} --out {shlex.quote(str(Path('prepared', out.name)))}"
         write_findings(out, looked, command)
     counted = _FAIL_ON[options.fail_on]
-    found = any(KINDS[kind].level in counted for kind in counts(looked.audit.findings))
+    found = any(KINDS[kind].level in counted for kind in looked.audit.counts)
     code = ExitCode.FINDINGS if found else ExitCode.DONE
     try:
         _tell(Console(), looked, out, command)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
-        # Whoever reads went away, which changes nothing of what was found. Python would flush once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # It changes nothing of what was found.
+        forget_reader()
     return code
 
 

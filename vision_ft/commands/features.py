@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import torch
 from rich.console import Console
 from rich.progress import track
 from torch.utils.data import DataLoader
 
+from vision_ft.audit.check import Seen
 from vision_ft.data.loading import PhotoDataset, PhotoSampler
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.module import fitting_workers
@@ -20,21 +18,6 @@ from vision_ft.model.network import Network
 from vision_ft.model.weights import parse_source
 
 _BATCH = 32
-
-
-@dataclass(frozen=True)
-class Features:
-    """Pooled features of the photos that could be read.
-
-    Attributes:
-        rows: int64 (photos,), rows of the manifest.
-        values: float32 (photos, features).
-        source: which weights saw them.
-    """
-
-    rows: npt.NDArray[np.int64]
-    values: npt.NDArray[np.float32]
-    source: str
 
 
 def check_names(backbone: str, weights: str) -> None:
@@ -48,7 +31,7 @@ def check_names(backbone: str, weights: str) -> None:
     parse_source(weights)
 
 
-def frozen_features(manifest: Manifest, backbone: str, weights: str) -> Features:
+def frozen_features(manifest: Manifest, backbone: str, weights: str) -> Seen:
     """Show every readable photo to a frozen backbone once, framed as prediction frames it.
 
     Args:
@@ -91,5 +74,5 @@ def frozen_features(manifest: Manifest, backbone: str, weights: str) -> Features
                 rows.append(batch.rows.numpy())
     order = readable["row"].to_numpy().astype(np.int64)
     if not values:
-        return Features(order[:0], np.empty((0, 0), np.float32), str(built.origin.source))
-    return Features(order[np.concatenate(rows)], np.concatenate(values), str(built.origin.source))
+        return Seen(order[:0], np.empty((0, 0), np.float32))
+    return Seen(order[np.concatenate(rows)], np.concatenate(values))

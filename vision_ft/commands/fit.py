@@ -11,6 +11,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
+from vision_ft.commands.console import say
 from vision_ft.commands.handover import hand_over, show
 from vision_ft.data.listing import TRAIN
 from vision_ft.errors import ConfigError, ExitCode
@@ -47,7 +48,7 @@ def _run(verb: str, args: Sequence[str]) -> int:
         if not cli.config["fit"]["trainer"]["fast_dev_run"]:
             _finish(cli, cli.folder)
     elif verb != "fit":
-        _say(Console(), f"next: vision-ft export {shlex.quote(str(cli.trainer.ckpt_path))}")
+        say(Console(), f"next: vision-ft export {shlex.quote(str(cli.trainer.ckpt_path))}")
     unreadable = cli.datamodule.manifest.unreadable.height or cli.model.unreadable
     return ExitCode.SOME_UNREADABLE if unreadable else ExitCode.DONE
 
@@ -56,16 +57,16 @@ def _finish(cli: VisionCLI, folder: RunFolder) -> None:
     console = Console()
     _check_best(cli, folder)
     record, _ = read_checkpoint(folder.best)
-    _say(cli.console, f"epoch {record.epoch} has the lowest validation log-loss; exporting it and measuring the export")
+    say(cli.console, f"epoch {record.epoch} has the lowest validation log-loss; exporting it and measuring the export")
     handed = hand_over(folder.best, folder.bundle, cli.datamodule.manifest, cli.datamodule.golden())
     for path, reason in cli.model.unreadable.items():
-        _say(console, f"could not be read while training: {path}: {reason}")
+        say(console, f"could not be read while training: {path}: {reason}")
     show(handed, console)
     if handed.measured is not None:
         handed.measured.predictions.write_csv(folder.predictions)
     latest = folder.path.parent / "latest" / folder.bundle.name
-    _say(console, f"bundle: {folder.bundle}")
-    _say(console, f"next: vision-ft predict {shlex.quote(str(latest))} {_an_example(cli)}")
+    say(console, f"bundle: {folder.bundle}")
+    say(console, f"next: vision-ft predict {shlex.quote(str(latest))} {_an_example(cli)}")
 
 
 def _check_best(cli: VisionCLI, folder: RunFolder) -> None:
@@ -80,11 +81,6 @@ def _check_best(cli: VisionCLI, folder: RunFolder) -> None:
         raise ConfigError(
             f"the training diverged: its best validation log-loss is {float(score)}; lower the rates of unfreeze"
         )
-
-
-def _say(console: Console, line: str) -> None:
-    """A line as it is: paths are neither coloured nor broken."""
-    console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _an_example(cli: VisionCLI) -> str:

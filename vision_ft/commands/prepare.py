@@ -11,7 +11,6 @@ from pathlib import Path
 from rich.console import Console
 
 from vision_ft.audit.earlier import Parts, kept_parts, other_labels
-from vision_ft.audit.findings import counts
 from vision_ft.audit.kinds import KINDS, Level
 from vision_ft.audit.plan import apart, leave_out, mend, reason_of
 from vision_ft.commands.answers import add_answers, decide, read_answers
@@ -19,13 +18,13 @@ from vision_ft.commands.auditing import (
     Looked,
     add_options,
     look,
-    say,
     write_findings,
 )
+from vision_ft.commands.console import say
 from vision_ft.commands.manifests import names_of, read_earlier, seen_from, without_unused, write_all
 from vision_ft.commands.parsing import parser_for
 from vision_ft.commands.places import FINDINGS, PAGE, refuse_inside, usable_places
-from vision_ft.data.dealing import deal, describe
+from vision_ft.data.dealing import deal_folds, describe
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.split import Split
 from vision_ft.errors import ExitCode
@@ -45,11 +44,11 @@ def main(verb: str, args: Sequence[str]) -> int:
         files = [out / name for name in names_of(options.format, split.folds)]
         earlier = read_earlier(options.earlier, out, files)
         looked = look(options, out)
-        found = counts(looked.audit.findings)
+        found = looked.audit.counts
         fixes = decide(answers, found)
         mended = mend(looked.survey.manifest, looked.audit.findings, fixes)
         kept = kept_parts(mended, earlier)
-        dealt = [without_unused(deal(mended, one, kept)) for one in _each_fold(split)]
+        dealt = [without_unused(one) for one in deal_folds(mended, _each_fold(split), kept)]
         bound = {row for manifest in dealt for row in apart(manifest)}
         if answers.of("near_leak"):
             dealt = [leave_out(manifest, bound, "near_leak", _BOUND) for manifest in dealt]

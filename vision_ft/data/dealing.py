@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -33,7 +33,12 @@ def deal(manifest: Manifest, split: Split, kept: Mapping[str, str] | None = None
         DataError: a part that must have photos would have none, or a class has fewer than the fixed numbers ask for.
         ConfigError: folds are asked for where the layout says already what is for validation.
     """
-    kept = {} if kept is None else kept
+    return next(deal_folds(manifest, [split], {} if kept is None else kept))
+
+
+def deal_folds(manifest: Manifest, splits: Sequence[Split], kept: Mapping[str, str]) -> Iterator[Manifest]:
+    """Deal once for splits that differ in their fold alone; as :func:`deal` does for each of them."""
+    split = splits[0]
     readable = manifest.readable["split"]
     is_whole = bool(len(readable)) and readable.null_count() == 0
     given = set(manifest.table["split"].drop_nulls())
@@ -49,9 +54,10 @@ def deal(manifest: Manifest, split: Split, kept: Mapping[str, str] | None = None
         for side, was in zip(manifest.table["split"], before, strict=True)
     ]
     parts = deal_parts(manifest.with_splits(parts), split, without_test=from_train)
-    dealt = manifest.with_splits([None if part is None else split.side_of(part) for part in parts])
-    _check_parts(dealt)
-    return dealt
+    for one in splits:
+        dealt = manifest.with_splits([None if part is None else one.side_of(part) for part in parts])
+        _check_parts(dealt)
+        yield dealt
 
 
 def deal_parts(manifest: Manifest, split: Split, *, without_test: bool = False) -> list[str | None]:

@@ -98,11 +98,7 @@ class Manifest:
             DataError: the file is missing or is not such a table.
         """
         try:
-            if path.suffix.lower() == ".parquet":
-                table = pl.read_parquet(path, glob=False)
-            else:
-                # Not as a pattern: a folder may have brackets in its name.
-                table = pl.read_csv(path, infer_schema=False, glob=False)
+            table = read_frame(path)
             if lacking := [name for name in SCHEMA if name not in table.columns]:
                 raise DataError(f"{path}: not a manifest: it lacks the columns {', '.join(lacking)}; move it away")
             table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
@@ -113,6 +109,19 @@ class Manifest:
                 f"{path}: split is {', '.join(map(repr, sorted(wrong)))}, can be {', '.join(SPLITS)} or empty; mend it"
             )
         return cls(root=root, classes=tuple(classes), table=table)
+
+
+def read_frame(path: Path) -> pl.DataFrame:
+    """A table as it stands in a ``.parquet`` file, or, all of it text, in a CSV one.
+
+    Raises:
+        OSError: it cannot be opened.
+        polars.exceptions.PolarsError: it is no such table.
+    """
+    # Not as a pattern, for a folder may have brackets in its name; and not guessed, for "01" is a class.
+    if path.suffix.lower() == ".parquet":
+        return pl.read_parquet(path, glob=False)
+    return pl.read_csv(path, infer_schema=False, glob=False)
 
 
 def check_readable(manifest: Manifest, max_unreadable: float) -> None:

@@ -25,8 +25,7 @@ def recognise(listing: Listing) -> Manifest:
     if listing.prepared is None:
         raise ValueError("the listing is not of a prepared manifest")
     table = listing.prepared
-    paths: list[Path | None] = [listing.root / path for path in table["path"]]
-    found = each(paths, _digests, "reading photos")
+    found = each([listing.root / path for path in table["path"]], _digests, "reading photos")
     problems = [_changed(was, now) for was, now in zip(table["sha256"], found, strict=True)]
     table = table.with_columns(pl.Series("problem", problems, pl.String))
     return Manifest(listing.root, listing.classes, table)
@@ -37,9 +36,7 @@ def manifest_of(listing: Listing) -> Manifest:
     return survey(listing).manifest if listing.prepared is None else recognise(listing)
 
 
-def _changed(was: str | None, now: tuple[str | None, str | None] | None) -> str | None:
-    if now is None:
-        return None
+def _changed(was: str | None, now: tuple[str | None, str | None]) -> str | None:
     digest, problem = now
     if problem is not None:
         return problem

@@ -59,13 +59,13 @@ class Survey:
 class _Seen(NamedTuple):
     """One photo, as :func:`_look_at` saw it."""
 
-    sha256: str | None
-    length: int | None
-    size: tuple[int, int] | None
-    facts: Facts | None
-    contrast: float | None
-    hash: bytes | None
-    problem: str | None
+    sha256: str | None = None
+    length: int | None = None
+    size: tuple[int, int] | None = None
+    facts: Facts | None = None
+    contrast: float | None = None
+    hash: bytes | None = None
+    problem: str | None = None
 
 
 def survey(listing: Listing) -> Survey:
@@ -75,16 +75,9 @@ def survey(listing: Listing) -> Survey:
     nearly, get the same group: the lowest SHA-256 among them.
     """
     problems = listing.table["problem"].to_list()
-    paths = listing.table["path"].to_list()
-    looked = each(
-        [None if problem else listing.root / path for path, problem in zip(paths, problems, strict=True)],
-        _look_at,
-        "reading photos",
-    )
-    seen = [
-        _Seen(None, None, None, None, None, None, problem) if one is None else one
-        for one, problem in zip(looked, problems, strict=True)
-    ]
+    to_read = listing.table.filter(pl.col("problem").is_null())["path"]
+    looked = iter(each([listing.root / path for path in to_read], _look_at, "reading photos"))
+    seen = [next(looked) if problem is None else _Seen(problem=problem) for problem in problems]
     pairs = _pairs(seen)
     table = listing.table.with_columns(
         pl.Series("group", _groups(seen, pairs), pl.String),
@@ -122,12 +115,11 @@ def _with_looks(one: _Seen, contrast: float, hashed: Hashes) -> _Seen:
 
 def _decode(path: Path) -> tuple[_Seen, Greys | None]:
     """All that is seen of a photo but its looks, and what these are to be had from."""
-    nothing = _Seen(None, None, None, None, None, None, None)
     try:
         data = file_bytes(path)
     except UnreadablePhoto as error:
-        return nothing._replace(problem=str(error)), None
-    known = nothing._replace(sha256=hashlib.sha256(data).hexdigest(), length=len(data))
+        return _Seen(problem=str(error)), None
+    known = _Seen(sha256=hashlib.sha256(data).hexdigest(), length=len(data))
     try:
         photo, facts = examine(data)
     except UnreadablePhoto as error:

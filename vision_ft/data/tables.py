@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from vision_ft.data.listing import SPLIT_NAMES, SPLITS, Listing, natural, quoted
-from vision_ft.data.manifest import SCHEMA
+from vision_ft.data.manifest import SCHEMA, read_frame
 from vision_ft.errors import DataError
 
 TABLES = (".csv", ".parquet")
@@ -67,11 +67,7 @@ def read_rows(path: Path) -> pl.DataFrame:
         DataError: it cannot be read.
     """
     try:
-        if path.suffix.lower() == ".parquet":
-            table = pl.read_parquet(path, glob=False)
-        else:
-            # Not as a pattern, for a folder may have brackets in its name; and not guessed, for "01" is a class.
-            table = pl.read_csv(path, infer_schema=False, glob=False)
+        table = read_frame(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: not a readable table ({' '.join(str(error).split())[:200]})") from error
     wanted = {name: SCHEMA.get(name, pl.String()) for name in table.columns if name.strip().lower() in _KNOWN}

@@ -16,19 +16,12 @@ _CHUNK = 32
 _Result = TypeVar("_Result")
 
 
-def each(
-    paths: Sequence[Path | None], look: Callable[[Sequence[Path]], list[_Result]], doing: str
-) -> list[_Result | None]:
-    """What is seen of each path, in order; nothing of a path that is not there."""
+def each(paths: Sequence[Path], look: Callable[[Sequence[Path]], list[_Result]], doing: str) -> list[_Result]:
+    """What is seen of each path, in order."""
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-
-    def look_at_chunk(chunk: Sequence[Path | None]) -> list[_Result | None]:
-        seen = iter(look([path for path in chunk if path is not None]))
-        return [None if path is None else next(seen) for path in chunk]
-
     # Decoding and hashing leave the interpreter's lock, so threads are enough and start at once.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        return [one for chunk in _shown(pool.map(look_at_chunk, chunks), doing, len(chunks)) for one in chunk]
+        return [one for chunk in _shown(pool.map(look, chunks), doing, len(chunks)) for one in chunk]
 
 
 def _shown(results: Iterable[_Result], doing: str, total: int) -> Iterable[_Result]:
