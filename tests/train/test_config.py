@@ -101,6 +101,19 @@ def test_a_wrong_command_line(args: list[str | Path], words: str, capsys: pytest
         (["--unfreeze.phases", "[{epochs: 1, stages: 1, lr: 1}]", "--unfreeze.gradual.every", "2"], "phases null"),
         (["--unfreeze.phases", "[{epochs: 1, stages: [heed], lr: 1}]"], "did you mean 'head'?"),
         (["--trainer.accelerator", "gpu"], "trainer: "),
+        (["--unfreeze.phases", "[{epochs: 1, stages: [], lr: 1}]"], "unfreeze.phases[0]: names no stage"),
+        (
+            ["--unfreeze.phases", "[{epochs: 1, stages: [blocks.9], lr: 0}]"],
+            "lr is 0, must be above 0. The stages, from",
+        ),
+        (["--unfreeze.patience", "0"], "unfreeze.patience is 0"),
+        (["--ema.decay", "1"], "ema.decay is 1, must be in [0, 1)"),
+        (
+            ["--model.mixup", "-1", "--model.cutmix", ".inf"],
+            "model.mixup is -1, must be 0 or more; model.cutmix is inf",
+        ),
+        (["--model.head_start", "warm"], "it takes pretrained, zero"),
+        (["--run.save_every_steps", "0"], "run.save_every_steps is 0"),
     ],
 )
 def test_a_wrong_setting_makes_no_run(
@@ -113,6 +126,26 @@ def test_a_wrong_setting_makes_no_run(
     shown = refused(capsys, "--data.root", drawings, "--run.folder", tmp_path / "runs", *args)
     assert words in shown
     assert not (tmp_path / "runs").exists()
+
+
+def test_all_mistakes_of_all_settings_at_once_and_before_anything_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Photos are drawn where they are missing, which takes seconds; a mistake is told before."""
+    shown = refused(
+        capsys, "--data.root", f"drawn:{tmp_path / 'photos'}", "--data.batch_size", "0", "--data.augment", "stong",
+        "--data.split.seed", "-1", "--model.weights", "builtn:", "--model.dropout", "2", "--ema.decay", "7",
+        "--seed_everything", "-1",
+        "--unfreeze.phases", "[{epochs: 0, stages: [heed], lr: 1}, {epochs: 1, stages: 1, lr: 0}]",
+    )  # fmt: skip
+    for words in (
+        "data.batch_size is 0", "no preset 'stong'", "data.split.seed is -1", "'builtn:' names no source",
+        "model.dropout is 2", "ema.decay is 7", "seed_everything is -1", "unfreeze.phases[0]: no stage 'heed'",
+        "unfreeze.phases[0]: epochs is 0", "unfreeze.phases[1]: lr is 0",
+        "The stages, from the bottom: stem, blocks.0, blocks.1, blocks.2, blocks.3, blocks.4, blocks.5, blocks.6, head",
+    ):  # fmt: skip
+        assert words in shown
+    assert not (tmp_path / "photos").exists()
 
 
 def test_validate_and_test_want_a_checkpoint(drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:

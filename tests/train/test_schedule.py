@@ -41,6 +41,8 @@ def test_the_rule_unfreezes_one_stage_every_k_epochs() -> None:
     schedule = Schedule(rule.phases(len(STAGES)), STAGES)
     trained = [len(schedule.at(epoch).rates) for epoch in range(schedule.epochs)]
     assert trained == [1, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4]
+    assert len(Schedule(Gradual().phases(len(STAGES)), STAGES).at(0).rates) == 2
+    assert len(Schedule(Gradual().phases(len(STAGES), head_fitted=False), STAGES).at(0).rates) == 1
     assert schedule.at(9).rates["head"] < schedule.at(8).rates["head"] <= 0.1
 
 
@@ -92,9 +94,38 @@ def test_every_fault_of_every_phase_at_once_with_the_stages_there_are() -> None:
         assert words in message
 
 
-def test_no_phase_at_all() -> None:
-    with pytest.raises(ConfigError, match="there is no phase"):
-        Schedule([], STAGES)
+def test_without_phases_nothing_trains() -> None:
+    schedule = Schedule([], STAGES)
+    assert (schedule.epochs, schedule.at(0).rates, schedule.begins()) == (0, {}, [0])
+
+
+def test_a_phase_ends_early_where_the_loss_stops_falling() -> None:
+    schedule = Schedule([Phase(5, 1, 1.0), Phase(4, 2, 0.1, final_lr=0.0), Phase(3, 3, 0.01)], STAGES, patience=2)
+    assert schedule.epochs == 12
+    assert schedule.begins([]) == [0, 5, 9, 12]
+    losses = [0.5, 0.4, 0.4, 0.45]
+    # The second epoch was the last that was better, the fourth the second that was not.
+    assert schedule.begins(losses[:3]) == [0, 5, 9, 12]
+    assert schedule.begins(losses) == [0, 4, 8, 11]
+    assert [schedule.at(epoch, losses).phase for epoch in (3, 4, 7, 8)] == [0, 1, 1, 2]
+    # Its rates fall along its own length, from where it began.
+    assert schedule.at(4, losses).rates["head"] == pytest.approx(0.1)
+    assert schedule.at(6, losses).rates["head"] == pytest.approx(0.05)
+    # A phase looks at its own epochs alone: 0.9 is the lowest of the second.
+    assert schedule.begins([*losses, 0.9, 0.95, 0.91]) == [0, 4, 7, 10]
+    assert schedule.begins([*losses, 0.9, 0.95, 0.91, 0.3, 0.3, 0.3]) == [0, 4, 7, 10]
+
+
+def test_losses_are_of_no_account_without_patience() -> None:
+    assert Schedule([Phase(3, 1, 1.0)], STAGES).begins([0.1, 0.2, 0.3]) == [0, 3]
+
+
+@given(st.lists(st.floats(0, 9), max_size=12), st.integers(1, 3))
+def test_what_was_decided_once_stays_decided(losses: list[float], patience: int) -> None:
+    """The phase of an epoch does not change with the losses of later ones, or a resumed run would be elsewhere."""
+    schedule = Schedule([Phase(3, 1, 1.0), Phase(2, 2, 1.0), Phase(4, 3, 1.0)], STAGES, patience)
+    for epoch in range(len(losses) + 1):
+        assert schedule.at(epoch, losses[:epoch]) == schedule.at(epoch, losses)
 
 
 def test_the_schedule_says_what_it_does() -> None:

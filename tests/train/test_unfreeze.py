@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -107,10 +108,55 @@ def test_phases_and_rule_together_are_refused() -> None:
         Unfreeze([Phase(1, 1, 1.0)], Gradual())
 
 
+class Losses(pl.Callback):
+    """Says what the validation loss was, whatever it was."""
+
+    def __init__(self, unfreeze: Unfreeze, losses: list[float]) -> None:
+        self.unfreeze, self.losses, self.phases = unfreeze, losses, list[int]()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trained = sum(group["lr"] > 0 for group in trainer.optimizers[0].param_groups if group["weight_decay"])
+        self.phases.append(trained)
+        self.unfreeze.hear(trainer.current_epoch, self.losses[trainer.current_epoch])
+
+
+def test_phases_by_plateau_go_on_when_the_loss_stops_falling_and_end_the_run(drawings: Path, tmp_path: Path) -> None:
+    unfreeze = Unfreeze([Phase(4, 1, 1e-3), Phase(4, 2, 1e-3), Phase(4, 3, 1e-3)], patience=1)
+    data = PhotoData(str(drawings), batch_size=28, num_workers=0)
+    model = Classifier(data.classes, "resnet18", "random:", image_size=32)
+    data.frame_as(model.preprocessing.framing)
+    losses = Losses(unfreeze, [0.9, 0.8, 0.8, 0.7, 0.9, 0.6, 0.5, 0.5, 0.1])
+    trainer = quick_trainer(tmp_path, unfreeze.schedule(model.network.stages).epochs, [losses, unfreeze])
+    trainer.fit(model, data)
+    assert losses.phases == [1, 1, 1, 2, 2, 3, 3, 3]
+    assert trainer.current_epoch == 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"patience": 0}, "patience is 0"),
+        ({"phases": [], "fit_head": False}, "nothing would train"),
+        ({"patience": -1, "batch_norm": "x", "phases": [], "gradual": Gradual()}, "both phases.*batch_norm.*patience"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Unfreeze(**settings)
+
+
+def test_a_rule_that_unfreezes_nothing_needs_the_head_fitted() -> None:
+    rule = Gradual(until=0)
+    assert Unfreeze(gradual=rule).schedule(("stem", "head")).epochs == 0
+    assert Unfreeze(gradual=rule, fit_head=False).schedule(("stem", "head")).epochs == 2
+    with pytest.raises(ConfigError, match="nothing would train"):
+        Unfreeze(gradual=Gradual(head_epochs=0, until=0), fit_head=False).schedule(("stem", "head"))
+
+
 @pytest.mark.parametrize("word", ["Frozen", "", "eval"])
 def test_batch_norm_has_two_words(word: str) -> None:
     with pytest.raises(ConfigError, match="must be 'frozen' or 'train'"):
-        Unfreeze(batch_norm=word)
+        Unfreeze(batch_norm=word)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("name", "rule"), [("head_epochs", Gradual(head_epochs=-1)), ("until", Gradual(until=-2))])

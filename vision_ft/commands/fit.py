@@ -18,6 +18,7 @@ from vision_ft.errors import ConfigError, ExitCode
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.train.cli import VisionCLI
 from vision_ft.train.run import RunFolder, forget_run
+from vision_ft.train.stop import Stop
 
 
 def main(verb: str, args: Sequence[str]) -> int:
@@ -29,19 +30,26 @@ def main(verb: str, args: Sequence[str]) -> int:
 
 
 def _run(verb: str, args: Sequence[str]) -> int:
+    stop = Stop()
     try:
-        cli = VisionCLI([verb, *args])
+        with stop.listening():
+            return _fit(verb, args, stop)
+    except SIGTERMException:
+        # There is nothing to explain to whoever sent it.
+        return ExitCode.TERMINATED
+    except SystemExit as end:
+        # Lightning answers Ctrl-C with an exit of its own.
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from end
+        raise
+
+
+def _fit(verb: str, args: Sequence[str], stop: Stop) -> int:
+    try:
+        cli = VisionCLI([verb, *args], stop)
     except MisconfigurationException as error:
         # Lightning's own word for settings that do not go together, such as a GPU on a machine without one.
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
-    except SIGTERMException:
-        # Lightning noticed it between two steps; there is nothing to explain to whoever sent it.
-        return ExitCode.TERMINATED
-    except SystemExit as stop:
-        # Lightning answers Ctrl-C with an exit of its own.
-        if isinstance(stop.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from stop
-        raise
     if not cli.trainer.is_global_zero:
         return ExitCode.DONE
     if verb == "fit" and cli.folder is not None:
@@ -55,9 +63,10 @@ def _run(verb: str, args: Sequence[str]) -> int:
 
 def _finish(cli: VisionCLI, folder: RunFolder) -> None:
     console = Console()
-    _check_best(cli, folder)
-    record, _ = read_checkpoint(folder.best)
-    say(cli.console, f"epoch {record.epoch} has the lowest validation log-loss; exporting it and measuring the export")
+    _check_best(folder)
+    if cli.selection is not None:
+        say(cli.console, cli.selection.verdict())
+    say(cli.console, "exporting it and measuring the export")
     handed = hand_over(folder.best, folder.bundle, cli.datamodule.manifest, cli.datamodule.golden())
     for path, reason in cli.model.unreadable.items():
         say(console, f"could not be read while training: {path}: {reason}")
@@ -69,17 +78,13 @@ def _finish(cli: VisionCLI, folder: RunFolder) -> None:
     say(console, f"next: vision-ft predict {shlex.quote(str(latest))} {_an_example(cli)}")
 
 
-def _check_best(cli: VisionCLI, folder: RunFolder) -> None:
-    """Refuse to hand over what was never validated, or has diverged."""
-    if not folder.best.is_file():
+def _check_best(folder: RunFolder) -> None:
+    """Refuse to hand over what has diverged."""
+    chosen = read_checkpoint(folder.best)[0].chosen if folder.best.is_file() else {}
+    score = float(chosen.get("log_loss", math.nan))
+    if not math.isfinite(score):
         raise ConfigError(
-            f"trainer: no epoch ended with a validation, so there is nothing to hand over from {str(folder.path)!r}; "
-            "give it more of trainer.max_epochs, max_steps or max_time, and leave limit_val_batches alone"
-        )
-    score = None if cli.best is None else cli.best.best_model_score
-    if score is not None and not math.isfinite(float(score)):
-        raise ConfigError(
-            f"the training diverged: its best validation log-loss is {float(score)}; lower the rates of unfreeze"
+            f"the training diverged: its best validation log-loss is {score}; lower the rates of unfreeze"
         )
 
 

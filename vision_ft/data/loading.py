@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -123,6 +124,17 @@ class PhotoSampler(DistributedSampler[Place]):
     ) -> None:
         """Shuffled, every rank gets equally many photos; in order, each photo comes exactly once over all ranks."""
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)
+        self._done = 0
+
+    def go_on(self, epoch: int, done: int) -> None:
+        """Begin in the middle of an epoch: its order is known without its photos having been read.
+
+        Args:
+            epoch: from 0.
+            done: how many photos of it, on this rank, have been had; the next epoch is whole again.
+        """
+        self.set_epoch(epoch)
+        self._done = done
 
     def __iter__(self) -> Iterator[Place]:
         """Yield (epoch, row)."""
@@ -133,7 +145,8 @@ class PhotoSampler(DistributedSampler[Place]):
             rows = iter(range(self.rank, len(self.dataset), self.num_replicas))  # type: ignore[arg-type]
         # The epoch as it is now: the loader asks for rows ahead, and may still do so when the next epoch is announced.
         epoch = self.epoch
-        return ((epoch, row) for row in rows)
+        done, self._done = self._done, 0
+        return ((epoch, row) for row in islice(rows, done, None))
 
     def __len__(self) -> int:
         """The number of photos of this rank."""

@@ -18,6 +18,7 @@ from vision_ft.data.loading import PhotoDataset, PhotoSampler, Sample
 from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable
 from vision_ft.data.prepared import manifest_of
 from vision_ft.data.presets import transforms_of
+from vision_ft.data.settings import setting_faults
 from vision_ft.data.split import Split
 from vision_ft.errors import CheckpointError, ConfigError, DataError
 from vision_ft.files import spread
@@ -65,14 +66,7 @@ class PhotoData(pl.LightningDataModule):
             ConfigError: a setting is out of range.
         """
         super().__init__()
-        faults = []
-        if batch_size < 1:
-            faults.append(f"data.batch_size is {batch_size}, must be 1 or more")
-        if not 0 <= max_unreadable <= 1:
-            faults.append(f"data.max_unreadable is {max_unreadable:g}, must be a share between 0 and 1")
-        if num_workers is not None and num_workers < 0:
-            faults.append(f"data.num_workers is {num_workers}, must be 0 or more")
-        if faults:
+        if faults := setting_faults(batch_size, num_workers, max_unreadable, augment):
             raise ConfigError("; ".join(faults))
         self._split = split
         self._augment = transforms_of(augment)
@@ -161,13 +155,14 @@ class PhotoData(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Validation photos in order, framed as prediction frames them."""
-        return self._plain_loader(VAL)
+        return self.plain_dataloader(VAL)
 
     def test_dataloader(self) -> DataLoader[Sample]:
         """Test photos in order, framed as prediction frames them."""
-        return self._plain_loader(TEST)
+        return self.plain_dataloader(TEST)
 
-    def _plain_loader(self, split: str) -> DataLoader[Sample]:
+    def plain_dataloader(self, split: str) -> DataLoader[Sample]:
+        """Photos of one part in order, framed as prediction frames them."""
         rows = self.manifest.part(split)
         paths, labels = self.manifest.paths(rows), self.manifest.labels(rows)
         return self._loader(PhotoDataset(paths, labels, rows["path"].to_list(), self.framing), shuffle=False)
@@ -176,10 +171,10 @@ class PhotoData(pl.LightningDataModule):
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         workers = fitting_workers(world_size) if self._num_workers is None else self._num_workers
         sampler = PhotoSampler(dataset, shuffle=shuffle, seed=self._seed, rank=rank, world_size=world_size)
-        if self.trainer is not None:
-            # Lightning begins to draw the first epoch of a resumed run before it tells the sampler which one that is;
-            # this is the figure that it tells a moment later. ``current_epoch`` still lags behind here.
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        if shuffle and self.trainer is not None:
+            # Lightning begins to draw the first epoch of a resumed run before it tells the sampler which one that is.
+            epoch, batches = reached(self.trainer)
+            sampler.go_on(epoch, batches * self._batch_size)
         return DataLoader(
             dataset,
             batch_size=self._batch_size,
@@ -220,6 +215,16 @@ class PhotoData(pl.LightningDataModule):
                 "--ckpt_path: the photos, their labels or the split changed since that checkpoint was written, so the "
                 "run cannot be resumed; start anew from its weights with --model.weights bundle:PATH"
             )
+
+
+def reached(trainer: pl.Trainer) -> tuple[int, int]:
+    """How many epochs a run has done, and how many batches of the next; not 0 only for one that is resumed."""
+    # ``current_epoch`` lags behind while a run is being resumed.
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    batches: Any = trainer.fit_loop.epoch_loop.batch_progress
+    if epochs.started == epochs.processed:
+        return epochs.processed, 0
+    return epochs.processed, batches.current.processed
 
 
 def fitting_workers(world_size: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from vision_ft.errors import ConfigError, WeightsError, nearest
+from vision_ft.model import imagenet
 from vision_ft.model import weights as reading
+from vision_ft.model.stages import stages_of
 from vision_ft.model.transfer import clear_head, fit_in
 from vision_ft.model.weights import Loaded, Source
 from vision_ft.spec import Preprocessing, WeightsOrigin, preprocessing_from
@@ -40,16 +42,26 @@ class Backbone:
     origin: WeightsOrigin
 
 
-def build(name: str, source: str, classes: Sequence[str], image_size: int | None = None, **settings: float) -> Backbone:
+def build(
+    name: str,
+    source: str,
+    classes: Sequence[str],
+    image_size: int | None = None,
+    *,
+    keep_head: bool = True,
+    **settings: float,
+) -> Backbone:
     """Build a backbone with a head for some classes.
 
-    The head's rows of classes that the weights know by name (``bundle:``) are kept; the others start anew.
+    The head's rows of classes that the weights know by name are kept: a bundle's own, and ImageNet's where every class
+    is one of those or some of them together. The others start from zero.
 
     Args:
         name: timm's name, with or without a tag (``resnet50.a1_in1k``).
         source: where the weights come from, see :mod:`vision_ft.model.weights`.
         classes: names in the order of the logits.
         image_size: height and width of the network's input; the weights' own if not given.
+        keep_head: whether rows of the head are kept at all.
         settings: timm's own arguments for the network, such as ``drop_rate``.
 
     Raises:
@@ -60,16 +72,15 @@ def build(name: str, source: str, classes: Sequence[str], image_size: int | None
     check_name(name)
     if image_size is not None and image_size < 1:
         raise ConfigError(f"model.image_size is {image_size}, must be 1 or more")
-    if parsed.kind == "timm":
-        return _download(name, classes, image_size, settings)
+    loaded = _download(name, image_size) if parsed.kind == "timm" else None
     module = create(name, len(classes), image_size, **settings)
     if image_size is not None:
         _try_size(name, module, image_size)
     clear_head(module)
-    loaded = _read(parsed, name)
+    loaded = loaded or _read(parsed, name)
     if loaded is None:
         return Backbone(module, preprocessing_of(module, image_size), WeightsOrigin(str(parsed), None))
-    fit_in(module, loaded, classes, parsed)
+    fit_in(module, loaded, classes, parsed, keep_head=keep_head)
     return Backbone(module, preprocessing_of(module, image_size), loaded.origin)
 
 
@@ -84,6 +95,16 @@ def check_name(name: str) -> None:
         timm.get_pretrained_cfg(name)
     except RuntimeError as error:
         raise ConfigError(f"model.backbone: {name!r}: {error}") from error
+
+
+def stage_names(name: str) -> tuple[str, ...]:
+    """The stages of a backbone, from the bottom to the head, without the cost of building it.
+
+    Raises:
+        ConfigError: it has no head that can be swapped.
+    """
+    with torch.device("meta"):
+        return stages_of(create(name, classes=2)).names
 
 
 def create(name: str, classes: int, image_size: int | None = None, **settings: Any) -> nn.Module:
@@ -149,29 +170,30 @@ def _read(source: Source, name: str) -> Loaded | None:
     if source.kind == "bundle":
         return reading.read_bundle(source, name)
     loaded = reading.read_builtin(name)
-    return Loaded(reading.rename_in_order(loaded.state, create(name, 1000).state_dict()), loaded.origin)
+    state = reading.rename_in_order(loaded.state, create(name, imagenet.CLASSES).state_dict())
+    return Loaded(state, loaded.origin, imagenet=True)
 
 
-def _download(name: str, classes: Sequence[str], image_size: int | None, settings: Mapping[str, float]) -> Backbone:
+def _download(name: str, image_size: int | None) -> Loaded:
     config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
         raise WeightsError(
             f"model.weights: timm: has no pretrained weights for {name!r}; choose another backbone, or another source"
         )
     try:
-        module = create(name, len(classes), image_size, pretrained=True, **settings, **_from_cache_if_offline(config))
+        # With the classifier that belongs to the weights; what fits of it is taken over afterwards.
+        module = create(name, config.num_classes, image_size, pretrained=True, **_from_cache_if_offline(config))
     except (OSError, RuntimeError, KeyError) as error:
         # The hub's client raises its own kinds, all below OSError or RuntimeError, some of them pages long.
         raise WeightsError(
             f"model.weights: timm: could not get the weights of {name!r} ({type(error).__name__}); connect to the "
             "network once, point HF_HOME to a cache that has them, or use file:PATH or builtin:"
         ) from error
-    clear_head(module)
+    state = module.state_dict()
     tag = f"timm:{name.partition('.')[0]}.{config.tag}" if config.tag else f"timm:{name}"
-    origin = WeightsOrigin(
-        tag, reading.sha256_of_tensors(module.state_dict()), digest_of="tensors", licence=config.license
-    )
-    return Backbone(module, preprocessing_of(module, image_size), origin)
+    origin = WeightsOrigin(tag, reading.sha256_of_tensors(state), digest_of="tensors", licence=config.license)
+    known = config.num_classes == imagenet.CLASSES and (config.tag or "").endswith("in1k")
+    return Loaded(state, origin, imagenet=known)
 
 
 def _from_cache_if_offline(config: Any) -> dict[str, Any]:

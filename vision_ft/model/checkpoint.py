@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -31,7 +32,8 @@ class Record:
         preprocessing: from photo to the network's input.
         weights: where training began.
         data: root, fingerprint, counts and golden photos of the data trained on; empty where there was none.
-        epoch: how many epochs were done.
+        chosen: which weights these are and how they did on the validation part, where they were chosen for it.
+        resumable: whether training can go on from it: it holds the optimizer's state too.
     """
 
     backbone: str
@@ -40,7 +42,8 @@ class Record:
     preprocessing: Preprocessing
     weights: WeightsOrigin
     data: dict[str, Any]
-    epoch: int
+    chosen: dict[str, Any]
+    resumable: bool
 
     @classmethod
     def of(cls, checkpoint: dict[str, Any], where: str) -> Self:
@@ -63,7 +66,8 @@ class Record:
             preprocessing=preprocessing_from(record["preprocessing"]),
             weights=WeightsOrigin(**record["weights"]),
             data=checkpoint.get(DATA, {}),
-            epoch=int(checkpoint.get("epoch", -1)) + 1,
+            chosen=record.get("chosen") or {},
+            resumable="optimizer_states" in checkpoint,
         )
 
     def facts(self) -> dict[str, Any]:
@@ -83,12 +87,25 @@ def read_checkpoint(path: Path) -> tuple[Record, dict[str, torch.Tensor]]:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint {str(path)!r}; a run keeps its own in its folder checkpoints/")
     try:
+        # PyTorch writes checksums and does not look at them: a flipped bit would become a weight.
+        with zipfile.ZipFile(path) as archive:
+            if (broken := archive.testzip()) is not None:
+                raise ValueError(f"{broken} in it was changed")
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A file of another kind leads the unpickler anywhere.
         raise CheckpointError(f"{str(path)!r} is damaged or not a checkpoint of vision-ft: {brief(error)}") from error
     record = Record.of(content if isinstance(content, dict) else {}, repr(str(path)))
     return record, content["state_dict"]
+
+
+def network_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the network alone, by their names in it, of a checkpoint.
+
+    Raises:
+        CheckpointError: as :func:`read_checkpoint`.
+    """
+    return _of_network(read_checkpoint(path)[1])
 
 
 def load_network(path: Path) -> tuple[Network, Record]:
@@ -100,11 +117,13 @@ def load_network(path: Path) -> tuple[Network, Record]:
     record, state = read_checkpoint(path)
     network = Network(create(record.backbone, len(record.classes), record.image_size), record.preprocessing)
     try:
-        network.load_state_dict(
-            {name.removeprefix(_PREFIX): tensor for name, tensor in state.items() if name.startswith(_PREFIX)}
-        )
+        network.load_state_dict(_of_network(state))
     except RuntimeError as error:
         raise CheckpointError(
             f"{str(path)!r}: its tensors do not fit timm's {record.backbone}; was it written with another timm?"
         ) from error
     return network.eval(), record
+
+
+def _of_network(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(_PREFIX): tensor for name, tensor in state.items() if name.startswith(_PREFIX)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import pytorch_lightning as pl
 import torch
@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from vision_ft.errors import CheckpointError, ConfigError
 from vision_ft.model.backbone import build
 from vision_ft.model.checkpoint import RECORD, SCHEMA, Record
+from vision_ft.model.mixing import Mixing
 from vision_ft.model.network import Network
 from vision_ft.spec import Preprocessing, WeightsOrigin
 
@@ -27,6 +28,41 @@ class _Batch(Protocol):
     def labels(self) -> torch.Tensor: ...
     @property
     def unreadable(self) -> list[tuple[str, str]]: ...
+
+
+class Judged(NamedTuple):
+    """How a network does on each photo.
+
+    Attributes:
+        losses: float32 (photos,): -ln(probability of the label).
+        right: bool (photos,): whether the most probable class is the label's.
+    """
+
+    losses: torch.Tensor
+    right: torch.Tensor
+
+
+def judged(logits: torch.Tensor, labels: torch.Tensor) -> Judged:
+    """Compare logits (photos, classes) with labels (photos,).
+
+    In float32 also under autocast: a loss in bfloat16 has two or three digits.
+    """
+    single = logits.float()
+    return Judged(F.cross_entropy(single, labels, reduction="none"), single.argmax(1) == labels)
+
+
+def setting_faults(**settings: float | None) -> list[str]:
+    """What is wrong with the numbers among a classifier's settings; ``None`` stands for one that is not given."""
+    faults = []
+    for name, value in settings.items():
+        if value is None:
+            continue
+        if name in ("label_smoothing", "dropout", "drop_path"):
+            if not 0 <= value < 1:
+                faults.append(f"model.{name} is {value:g}, must be in [0, 1)")
+        elif not 0 <= value < math.inf:
+            faults.append(f"model.{name} is {value:g}, must be 0 or more")
+    return faults
 
 
 class Classifier(pl.LightningModule):
@@ -42,6 +78,9 @@ class Classifier(pl.LightningModule):
         label_smoothing: float = 0.0,
         dropout: float | None = None,
         drop_path: float | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        head_start: Literal["pretrained", "zero"] = "pretrained",
     ) -> None:
         """Build the network and load its weights.
 
@@ -56,39 +95,45 @@ class Classifier(pl.LightningModule):
                 backbone if not given.
             drop_path: the share of residual blocks that are skipped while they train, rising to it from the bottom
                 (stochastic depth), in [0, 1); timm's own if not given, and not for every backbone.
+            mixup: how strongly pairs of photos are blended, 0 for not at all; 0.2 is usual.
+            cutmix: how strongly boxes of photos are pasted into others, 0 for not at all; 1 is usual. With both set,
+                each batch gets the one or the other.
+            head_start: whether the head begins with the rows of the pretrained classifier that stand for these classes
+                (ImageNet's, or those of a bundle), where there are such, or from zero.
 
         Raises:
             ConfigError: a setting is out of range, or timm has no such backbone.
             WeightsError: the weights cannot be had.
         """
         super().__init__()
+        asked = {"dropout": ("drop_rate", dropout), "drop_path": ("drop_path_rate", drop_path)}
         faults = []
         if len(set(classes)) != len(classes) or len(classes) < 2:
             faults.append(f"model.classes is {list(classes)}, must be two names or more, each once")
-        if not 0 <= weight_decay < math.inf:
-            faults.append(f"model.weight_decay is {weight_decay:g}, must be 0 or more")
-        if not 0 <= label_smoothing < 1:
-            faults.append(f"model.label_smoothing is {label_smoothing:g}, must be in [0, 1)")
-        asked = {"dropout": ("drop_rate", dropout), "drop_path": ("drop_path_rate", drop_path)}
-        for name, (_, share) in asked.items():
-            if share is not None and not 0 <= share < 1:
-                faults.append(f"model.{name} is {share:g}, must be in [0, 1)")
+        shares = {"label_smoothing": label_smoothing, **{name: share for name, (_, share) in asked.items()}}
+        faults += setting_faults(weight_decay=weight_decay, mixup=mixup, cutmix=cutmix, **shares)
         if faults:
             raise ConfigError("; ".join(faults))
         self.classes = tuple(classes)
         self.backbone_name = backbone
         self._image_size = image_size
         self._weight_decay = weight_decay
-        self._label_smoothing = label_smoothing
+        self.label_smoothing = label_smoothing
         settings = {timms: share for timms, share in asked.values() if share is not None}
-        built = build(backbone, weights, classes, image_size, **settings)
+        built = build(backbone, weights, classes, image_size, keep_head=head_start == "pretrained", **settings)
         self.origin: WeightsOrigin = built.origin
         self.network = Network(built.module, built.preprocessing)
         self.unreadable: dict[str, str] = {}
+        # What a checkpoint is to say of the weights in it.
+        self.chosen: dict[str, Any] | None = None
+        self._mixing = Mixing(len(classes), mixup, cutmix)
         self._metrics = torch.nn.ModuleDict()
         for part in ("train", "val", "test"):
             self._metrics[f"{part}/loss"] = MeanMetric()
             self._metrics[f"{part}/accuracy"] = MulticlassAccuracy(len(classes), average="micro")
+        for name in ("train/loss", "train/accuracy"):
+            # A run that is resumed in the middle of an epoch goes on counting.
+            self._metric(name).persistent(True)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -100,34 +145,58 @@ class Classifier(pl.LightningModule):
         logits: torch.Tensor = self.network(pixels)
         return logits
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> torch.Tensor | None:
-        """Cross-entropy, with label smoothing where set."""
-        return self._step(batch, "train")
+    def on_train_epoch_start(self) -> None:
+        """Count from nothing; what a checkpoint brought along is of the epoch before."""
+        for name in ("train/loss", "train/accuracy"):
+            self._metric(name).reset()
 
-    def validation_step(self, batch: _Batch, batch_idx: int) -> None:
-        """Log-loss and accuracy on validation photos."""
-        self._step(batch, "val")
+    def training_step(self, batch: _Batch, batch_idx: int) -> torch.Tensor | None:
+        """Cross-entropy, with label smoothing, MixUp and CutMix where set.
+
+        What is logged is the plain cross-entropy; of mixed photos, that of their mixed labels, and the accuracy counts
+        the larger share.
+        """
+        if not self._has_photos(batch):
+            return None
+        pixels, wanted = self._mixing(batch.pixels, batch.labels) if self._mixing else (batch.pixels, batch.labels)
+        logits = self(pixels).float()
+        loss = F.cross_entropy(logits, wanted)
+        self._count("train", loss.detach(), logits.detach(), wanted.argmax(1) if self._mixing else wanted)
+        if self.label_smoothing:
+            return F.cross_entropy(logits, wanted, label_smoothing=self.label_smoothing)
+        return loss
+
+    def validation_step(self, batch: _Batch, batch_idx: int) -> Judged | None:  # type: ignore[override]
+        """Log-loss and accuracy on validation photos; returns them for each photo."""
+        return self._judge(batch, "val")
 
     def test_step(self, batch: _Batch, batch_idx: int) -> None:
         """Log-loss and accuracy on test photos."""
-        self._step(batch, "test")
+        self._judge(batch, "test")
 
-    def _step(self, batch: _Batch, part: str) -> torch.Tensor | None:
-        self.unreadable.update(batch.unreadable)
-        photos = len(batch.labels)
-        if not photos:  # every photo of the batch broke since the data was read
+    def judge(self, batch: _Batch) -> Judged:
+        """How the network does on photos; nothing is logged."""
+        return judged(self(batch.pixels), batch.labels)
+
+    def _judge(self, batch: _Batch, part: str) -> Judged | None:
+        if not self._has_photos(batch):
             return None
-        # In float32 also under autocast: a loss in bfloat16 has two or three digits.
-        logits = self(batch.pixels).float()
-        loss = F.cross_entropy(logits, batch.labels)
+        logits = self(batch.pixels)
+        found = judged(logits, batch.labels)
+        self._count(part, found.losses.mean(), logits.float(), batch.labels)
+        return found
+
+    def _has_photos(self, batch: _Batch) -> bool:
+        """Take note of photos that broke since the data was read; whether any others are left."""
+        self.unreadable.update(batch.unreadable)
+        return len(batch.labels) > 0
+
+    def _count(self, part: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
         mean_loss, accuracy = self._metric(f"{part}/loss"), self._metric(f"{part}/accuracy")
-        mean_loss.update(loss.detach(), weight=photos)
-        accuracy.update(logits.detach(), batch.labels)
+        mean_loss.update(loss, weight=len(labels))
+        accuracy.update(logits, labels)
         self.log(f"{part}/loss", mean_loss, on_step=False, on_epoch=True)
         self.log(f"{part}/accuracy", accuracy, on_step=False, on_epoch=True)
-        if part == "train" and self._label_smoothing:
-            return F.cross_entropy(logits, batch.labels, label_smoothing=self._label_smoothing)
-        return loss
 
     def _metric(self, name: str) -> Metric:
         return cast(Metric, self._metrics[name])
@@ -158,6 +227,7 @@ class Classifier(pl.LightningModule):
             "image_size": self._image_size,
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "weights": dataclasses.asdict(self.origin),
+            "chosen": self.chosen,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

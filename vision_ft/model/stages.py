@@ -62,6 +62,17 @@ def classifier_names(backbone: Any) -> tuple[str, ...]:
     return tuple(name for name, module in backbone.named_modules() if any(module is one for one in wanted))
 
 
+def linear_heads(backbone: nn.Module) -> list[nn.Module]:
+    """The linear layers of the classifier: one, or two for a distilled model; 1×1 convolutions are such layers too."""
+    classifiers = classifier_names(backbone)
+    return [
+        module
+        for name, module in backbone.named_modules()
+        if is_below(name, classifiers)
+        and (isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)))
+    ]
+
+
 def is_below(name: str, modules: Iterable[str]) -> bool:
     """Whether a module or tensor is one of some modules, or lies in one."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)

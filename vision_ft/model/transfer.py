@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from vision_ft.errors import WeightsError
-from vision_ft.model.stages import classifier_names, is_below
+from vision_ft.model.stages import classifier_names, is_below, linear_heads
 from vision_ft.model.weights import Loaded, Source, State
 
 _log = logging.getLogger(__name__)
@@ -21,14 +21,16 @@ def clear_head(module: Any) -> None:
     """Start a new head from zero: every class equally likely.
 
     The random start of some families (EfficientNet's grows as classes get fewer) begins with confident nonsense that
-    takes epochs to unlearn; a linear head needs no randomness to begin from.
+    takes epochs to unlearn; a linear head needs no randomness to begin from. A norm within the head keeps its own
+    start: with zeros in both, neither would ever learn.
     """
-    for name, tensor in module.state_dict().items():
-        if is_below(name, classifier_names(module)):
-            tensor.zero_()
+    with torch.no_grad():
+        for layer in linear_heads(module):
+            for parameter in layer.parameters():
+                parameter.zero_()
 
 
-def fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source) -> None:
+def fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source, *, keep_head: bool = True) -> None:
     """Load tensors, all but the classifier's, and of the classifier's the rows of known classes.
 
     Args:
@@ -36,6 +38,7 @@ def fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source) 
         loaded: what was read.
         classes: what the rows of the network's classifier stand for.
         source: named in errors.
+        keep_head: whether the classifier's rows are taken over at all.
 
     Raises:
         WeightsError: tensors are missing, unknown or of another shape.
@@ -53,7 +56,8 @@ def fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source) 
             "name the backbone that the file was trained with"
         )
     kept = {name: state[name] for name in target if name in state and name not in head}
-    kept.update(_known_rows(target, state, head, loaded.classes, classes))
+    if keep_head:
+        kept.update(_known_rows(target, state, head, loaded.rows_for(classes)))
     module.load_state_dict({**target, **kept})
 
 
@@ -76,15 +80,15 @@ def _as_timm_shapes(module: Any, state: State, head: set[str]) -> State:
 
 
 def _known_rows(
-    target: State, state: State, head: set[str], known: Sequence[str], classes: Sequence[str]
+    target: State, state: State, head: set[str], rows: Mapping[int, Sequence[int]]
 ) -> Mapping[str, torch.Tensor]:
-    rows = [(new, known.index(name)) for new, name in enumerate(classes) if name in known]
+    """The classifier's tensors with the rows that are known; of several old rows for a new one, their mean."""
     filled: dict[str, torch.Tensor] = {}
     for name in head:
-        if rows and name in state and state[name].shape[1:] == target[name].shape[1:]:
+        if rows and name in state and state[name].ndim and state[name].shape[1:] == target[name].shape[1:]:
             tensor = target[name].clone()
-            for new, old in rows:
-                tensor[new] = state[name][old]
+            for new, old in rows.items():
+                tensor[new] = state[name][list(old)].mean(0)
             filled[name] = tensor
     return filled
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,7 @@ import torch
 from timm.models import clean_state_dict
 
 from vision_ft.errors import WeightsError
+from vision_ft.model import imagenet
 from vision_ft.spec import SPEC_FILE, WEIGHTS_FILE, ModelSpec, WeightsOrigin
 
 Kind = Literal["builtin", "timm", "file", "bundle", "random"]
@@ -79,11 +80,22 @@ class Loaded:
         state: by name; for ``builtin:`` the names are not timm's yet.
         origin: for the spec.
         classes: what the rows of the classifier stand for, where the source says so; empty otherwise.
+        imagenet: whether they stand for ImageNet's thousand classes, in its order.
     """
 
     state: State
     origin: WeightsOrigin
     classes: tuple[str, ...] = ()
+    imagenet: bool = False
+
+    def rows_for(self, classes: Sequence[str]) -> dict[int, list[int]]:
+        """For the numbers of new classes, the rows of the classifier that say something of them.
+
+        Of ImageNet's either all classes have rows or none does: beside a row of zeros, a trained one always wins.
+        """
+        if self.imagenet:
+            return dict(enumerate(imagenet.rows_of(classes) or []))
+        return {new: [self.classes.index(name)] for new, name in enumerate(classes) if name in self.classes}
 
 
 def parse_source(text: str) -> Source:

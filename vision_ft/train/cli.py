@@ -11,17 +11,23 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins import CheckpointIO
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
 from vision_ft.data.module import PhotoData
-from vision_ft.errors import ConfigError, UsageError
+from vision_ft.errors import CheckpointError, ConfigError, UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
-from vision_ft.train.callbacks import BestCheckpoint, EpochLines, LastCheckpoint, ProgressBar
+from vision_ft.train.callbacks import EpochLines, ProgressBar
+from vision_ft.train.checkpoints import LastCheckpoint, WholeFiles
 from vision_ft.train.config import check_files, explain
+from vision_ft.train.mistakes import mistakes
 from vision_ft.train.run import Run, RunFolder, discard, new_run_folder
+from vision_ft.train.selection import Selection
+from vision_ft.train.steps import Average, StepSeed
+from vision_ft.train.stop import Stop
 from vision_ft.train.unfreeze import Unfreeze
 
 # Said by Lightning of what is meant here, or of what is none of the user's business.
@@ -33,6 +39,7 @@ _MEANT = (
     r"Checkpoint directory .* exists and is not empty.*",
     r"The dirpath has changed from .*",
     r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint .*",
+    r"You're resuming from a checkpoint that ended before the epoch ended .*",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
 )
 
@@ -44,18 +51,20 @@ class VisionCLI(LightningCLI):
     model: Classifier
     trainer: pl.Trainer
 
-    def __init__(self, args: Sequence[str]) -> None:
+    def __init__(self, args: Sequence[str], stop: Stop | None = None) -> None:
         """Parse, build and run.
 
         Args:
             args: the verb and what follows it.
+            stop: hears when the run is told to end.
 
         Raises:
             InputError: the settings, the data or the weights are at fault.
         """
         self.console = Console(stderr=True)
         self.folder: RunFolder | None = None
-        self.best: BestCheckpoint | None = None
+        self.selection: Selection | None = None
+        self._stop = Stop() if stop is None else stop
         strict = {"exit_on_error": False}
         _quieten()
         super().__init__(
@@ -77,6 +86,7 @@ class VisionCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the schedule and the run, and link what is declared once."""
         parser.add_lightning_class_args(Unfreeze, "unfreeze")
+        parser.add_class_arguments(Average, "ema")
         parser.add_class_arguments(Run, "run")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
@@ -89,11 +99,20 @@ class VisionCLI(LightningCLI):
         except ArgumentError as error:
             raise explain(error, self._known_keys()) from error
         settings = self.config[self.config["subcommand"]]
+        faults = mistakes(settings)
         if settings["seed_everything"] < 0:
-            raise ConfigError(f"seed_everything is {settings['seed_everything']}, must be 0 or more")
+            faults.append(f"seed_everything is {settings['seed_everything']}, must be 0 or more")
+        if faults:
+            raise ConfigError("; ".join(faults))
         if settings["ckpt_path"] is not None:
             checkpoint = Path(settings["ckpt_path"]).expanduser()
-            read_checkpoint(checkpoint)
+            record, _ = read_checkpoint(checkpoint)
+            if self.config["subcommand"] == "fit" and not record.resumable:
+                raise CheckpointError(
+                    f"--ckpt_path: {str(checkpoint)!r} holds weights to use, and nothing to go on training from; name "
+                    "last.ckpt beside it to resume that run, or start anew from its bundle with "
+                    "--model.weights bundle:PATH"
+                )
             # Resolved now, for this run is about to become the one that ``latest`` points to.
             settings["ckpt_path"] = str(checkpoint.resolve())
         elif self.config["subcommand"] != "fit":
@@ -152,11 +171,25 @@ class VisionCLI(LightningCLI):
         _ = self.datamodule.manifest
         self.folder = new_run_folder(run, self.datamodule.folder_name)
         checkpoint = self._get(self.config_init, "ckpt_path")
-        self.best = BestCheckpoint(self.folder, None if checkpoint is None else Path(checkpoint))
-        callbacks += [EpochLines(unfreeze, self.console), self.best, LastCheckpoint(self.folder)]
+        resumed = None if checkpoint is None else Path(checkpoint)
+        average: Average = self._get(self.config_init, "ema")
+        last = LastCheckpoint(self.folder, run.save_every_steps, resumed, self._stop)
+        self.selection = Selection(self.folder, unfreeze, average, last, resumed, self.console)
+        callbacks += [
+            StepSeed(self._get(self.config_init, "seed_everything")),
+            average,
+            EpochLines(unfreeze, self.console),
+            self.selection,
+            last,
+        ]
         changed: dict[str, Any] = {}
         if settings["default_root_dir"] is None:
             changed["default_root_dir"] = self.folder.path
+        if settings["num_sanity_val_steps"] is None and unfreeze.fit_head:
+            # The head's fit has seen every photo by then.
+            changed["num_sanity_val_steps"] = 0
+        if not any(isinstance(one, CheckpointIO) for one in _as_list(settings["plugins"])):
+            changed["plugins"] = [*_as_list(settings["plugins"]), WholeFiles()]
         if settings["max_epochs"] is None and settings["max_steps"] == -1 and settings["max_time"] is None:
             changed["max_epochs"] = schedule.epochs
         if settings["logger"] is None:
@@ -175,12 +208,19 @@ class VisionCLI(LightningCLI):
             *self.datamodule.describe(),
             f"{self.model.backbone_name} from {source} at "
             f"{self.model.preprocessing.framing.width} × {self.model.preprocessing.framing.height} pixels",
+            *(["first: head, to its optimum on the frozen backbone"] if unfreeze.fit_head and resumed is None else []),
             *unfreeze.schedule(self.model.network.stages).describe(),
             f"run folder: {self.folder.path}",
         ]
         for line in lines:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
         self.datamodule.manifest.write(self.folder.manifest)
+
+
+def _as_list(plugins: Any) -> list[Any]:
+    if plugins is None:
+        return []
+    return list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
 
 
 def _fitting_precision(accelerator: str | Any) -> str:

@@ -60,6 +60,8 @@ def explain(error: ArgumentError, known: Sequence[str]) -> ConfigError:
         kinds = [] if match[1] in _INSIDE else re.findall(r"<class '(\w+)'>", text.partition("Errors:")[0])
         takes = f"; it takes {', '.join([*choices, *kinds])}".replace("NoneType", "null") if choices or kinds else ""
         return ConfigError(f"{match[1]}: {_SHAPES.get(match[1], match[2] + ' does not fit' + takes)}")
+    if match := re.search(r'^Parser key "([\w.]+)": Expected a typing.Literal\[(.*)\]. Got value: (.*)$', text):
+        return ConfigError(f"{match[1]}: {match[3]} does not fit; it takes {match[2].replace(chr(39), '')}")
     return ConfigError(re.sub(r'^Parser key "([\w.]+)": ', r"\1: ", text))
 
 

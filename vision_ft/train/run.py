@@ -11,7 +11,7 @@ from vision_ft.errors import ConfigError
 
 # Lightning starts further processes of a run by the same command line; this tells them which folder is theirs.
 _RUN_OF_THIS_PROCESS = "VISION_FT_RUN_FOLDER"
-BEST, LAST = "best.ckpt", "last.ckpt"
+BEST, LAST, HEAD = "best.ckpt", "last.ckpt", "head.ckpt"
 _LATEST = "latest"
 
 
@@ -22,10 +22,18 @@ class Run:
     Attributes:
         folder: holds all runs.
         name: groups runs of one kind; the name of the data's folder if not given.
+        save_every_steps: steps of the optimizer between two checkpoints to resume from; one is written after each
+            epoch as well, and where the run is told to stop.
     """
 
     folder: str = "runs"
     name: str | None = None
+    save_every_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.save_every_steps < 1:
+            raise ConfigError(f"run.save_every_steps is {self.save_every_steps}, must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -41,13 +49,23 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the lowest validation log-loss."""
+        """The weights with the lowest validation log-loss."""
         return self.checkpoints / BEST
+
+    @property
+    def head(self) -> Path:
+        """The weights before anything was unfrozen."""
+        return self.checkpoints / HEAD
 
     @property
     def last(self) -> Path:
         """The newest checkpoint, to resume from."""
         return self.checkpoints / LAST
+
+    @property
+    def candidates(self) -> Path:
+        """The table of all weights that were scored."""
+        return self.path / "candidates.csv"
 
     @property
     def bundle(self) -> Path:

@@ -1,4 +1,4 @@
-"""What trains when, and how fast: a pure function of the epoch.
+"""What trains when, and how fast: a pure function of the epoch and of the validation losses so far.
 
 Nothing here is stepped and nothing is remembered, so a resumed run is where it would have been.
 """
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vision_ft.errors import ConfigError, nearest
+
+_HEAD_EPOCHS = 2
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,13 @@ class Phase:
 
 @dataclass(frozen=True)
 class Gradual:
-    """The rule: the head alone first, then one stage more every few epochs, from the head down.
+    """The rule: one stage more every few epochs, from the head down.
 
     After ULMFiT (Howard and Ruder, https://arxiv.org/abs/1801.06146): gradual unfreezing with discriminative rates.
 
     Attributes:
-        head_epochs: epochs of the head alone.
+        head_epochs: epochs of the head alone before; if not given, none where the head was trained to its optimum, and
+            2 where it was not.
         every: epochs between one stage and the next.
         until: how many stages below the head are unfrozen in the end; all for null.
         head_lr: learning rate while the head trains alone.
@@ -51,7 +54,7 @@ class Gradual:
         final_lr: the share of ``lr`` that is left at the end of the last phase, reached along a cosine.
     """
 
-    head_epochs: int = 2
+    head_epochs: int | None = None
     every: int = 1
     until: int | None = 3
     head_lr: float = 3e-3
@@ -60,11 +63,17 @@ class Gradual:
     final_epochs: int | None = None
     final_lr: float = 0.02
 
-    def phases(self, stages: int) -> list[Phase]:
-        """The rule spelt out for a network of that many stages, the head included."""
+    def phases(self, stages: int, *, head_fitted: bool = True) -> list[Phase]:
+        """The rule spelt out.
+
+        Args:
+            stages: how many the network has, the head included.
+            head_fitted: whether the head is at its optimum when the phases begin.
+        """
+        alone = (0 if head_fitted else _HEAD_EPOCHS) if self.head_epochs is None else self.head_epochs
         below = stages - 1 if self.until is None else min(self.until, stages - 1)
         last = self.every if self.final_epochs is None else self.final_epochs
-        head = [Phase(self.head_epochs, 1, self.head_lr, warmup=0.1, final_lr=0.1)] if self.head_epochs else []
+        head = [Phase(alone, 1, self.head_lr, warmup=0.1, final_lr=0.1)] if alone else []
         return head + [
             Phase(
                 epochs=last if count == below else self.every,
@@ -94,19 +103,21 @@ class State:
 class Schedule:
     """Phases resolved against the stages of a network."""
 
-    def __init__(self, phases: Sequence[Phase], stages: Sequence[str]) -> None:
+    def __init__(self, phases: Sequence[Phase], stages: Sequence[str], patience: int | None = None) -> None:
         """Check the phases.
 
         Args:
-            phases: in order.
+            phases: in order; with none, nothing trains.
             stages: the network's, from the bottom to the head.
+            patience: a phase ends early after so many epochs without a new lowest validation loss within it.
 
         Raises:
             ConfigError: names every fault of every phase, and the stages there are.
         """
-        faults = [] if phases else ["unfreeze: there is no phase"]
         self._phases = tuple(phases)
+        self._patience = patience
         self._trained: list[tuple[str, ...]] = []
+        faults = []
         for number, phase in enumerate(phases):
             names, wrong = _resolve(phase.stages, stages)
             wrong += _out_of_range(phase)
@@ -117,21 +128,34 @@ class Schedule:
 
     @property
     def epochs(self) -> int:
-        """How many epochs all phases take."""
+        """How many epochs all phases take at most."""
         return sum(phase.epochs for phase in self._phases)
 
-    def at(self, epoch: float) -> State:
+    def begins(self, losses: Sequence[float] = ()) -> list[int]:
+        """The epoch in which each phase begins, and at the end the one after the last phase.
+
+        Args:
+            losses: the validation loss after each epoch so far; they matter where there is a patience.
+        """
+        begins = [0]
+        for phase in self._phases:
+            end = begins[-1] + phase.epochs
+            begins.append(end if self._patience is None else _plateau(losses, begins[-1], end, self._patience))
+        return begins
+
+    def at(self, epoch: float, losses: Sequence[float] = ()) -> State:
         """What holds at a moment.
 
         Args:
             epoch: from 0; 1.5 is the middle of the second epoch. Beyond the last phase, its end holds.
+            losses: as in :meth:`begins`.
         """
-        number, start = 0, 0
-        while number + 1 < len(self._phases) and epoch >= start + self._phases[number].epochs:
-            start += self._phases[number].epochs
-            number += 1
+        if not self._phases:
+            return State(phase=0, rates={})
+        begins = self.begins(losses)
+        number = max(number for number, begin in enumerate(begins[:-1]) if begin <= epoch)
         phase = self._phases[number]
-        factor = _factor(phase, min(1.0, (epoch - start) / phase.epochs))
+        factor = _factor(phase, min(1.0, (epoch - begins[number]) / phase.epochs))
         top_down = reversed(self._trained[number])
         return State(
             phase=number,
@@ -147,6 +171,16 @@ class Schedule:
             lines.append(f"{epochs}: {', '.join(reversed(names))} at {phase.lr:g}")
             start = end
         return lines
+
+
+def _plateau(losses: Sequence[float], begin: int, end: int, patience: int) -> int:
+    """The epoch after which a phase that may last until ``end`` has stopped getting better."""
+    lowest, since = math.inf, 0
+    for epoch, loss in enumerate(losses[begin:end], start=begin):
+        lowest, since = (loss, 0) if loss < lowest else (lowest, since + 1)
+        if since == patience:
+            return epoch + 1
+    return end
 
 
 def _resolve(wanted: list[str] | int | str, stages: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:

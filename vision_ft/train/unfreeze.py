@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy
@@ -24,29 +24,62 @@ class Unfreeze(pl.Callback):
         self,
         phases: list[Phase] | None = None,
         gradual: Gradual | None = None,
-        batch_norm: str = "frozen",
+        batch_norm: Literal["frozen", "train"] = "frozen",
+        patience: int | None = None,
+        fit_head: bool = True,
     ) -> None:
         """Take the phases by hand or by rule.
 
         Args:
-            phases: a list, each with its epochs, stages and learning rate.
+            phases: a list, each with its epochs, stages and learning rate; an empty one trains the head alone.
             gradual: the rule that makes such a list: one stage every k epochs from the head down. Used, with its
                 defaults, when neither is given.
             batch_norm: whether BatchNorm in stages that train keeps its statistics (frozen) or updates them (train).
+            patience: a phase ends early, and the next begins, after so many epochs without a new lowest validation
+                loss; never if not given.
+            fit_head: whether the head is trained to its optimum on the frozen backbone before the first phase.
 
         Raises:
             ConfigError: both are given, or a value is out of range.
         """
+        faults = []
         if phases is not None and gradual is not None:
-            raise ConfigError(
+            faults.append(
                 "unfreeze: both phases and gradual are set; set the one not meant to null, as in --unfreeze.phases null"
             )
+        if phases == [] and not fit_head:
+            faults.append("unfreeze: there is no phase, and fit_head is false, so nothing would train")
         if batch_norm not in ("frozen", "train"):
-            raise ConfigError(f"unfreeze.batch_norm is {batch_norm!r}, must be 'frozen' or 'train'")
+            faults.append(f"unfreeze.batch_norm is {batch_norm!r}, must be 'frozen' or 'train'")
+        if patience is not None and patience < 1:
+            faults.append(f"unfreeze.patience is {patience}, must be 1 or more, or null")
+        if faults:
+            raise ConfigError("; ".join(faults))
         self._phases = phases
         self._gradual = gradual or Gradual()
         self._batch_norm_frozen = batch_norm == "frozen"
+        self._patience = patience
+        self.fit_head = fit_head
+        self._losses: list[float] = []
         self._synchronised: frozenset[str] | None = None
+
+    @property
+    def losses(self) -> Sequence[float]:
+        """The validation loss after each epoch so far."""
+        return tuple(self._losses)
+
+    def hear(self, epoch: int, loss: float) -> None:
+        """Take note of the validation loss after an epoch, counted from 0; said twice, the first word counts."""
+        if epoch == len(self._losses):
+            self._losses.append(loss)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the schedule hangs on besides the epoch."""
+        return {"losses": list(self._losses)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the losses of the run that is resumed."""
+        self._losses = list(state_dict["losses"])
 
     def schedule(self, stages: Sequence[str]) -> Schedule:
         """The schedule for a network with these stages, from the bottom to the head.
@@ -55,15 +88,20 @@ class Unfreeze(pl.Callback):
             ConfigError: a phase is wrong; all faults at once.
         """
         if self._phases is not None:
-            return Schedule(self._phases, stages)
+            return Schedule(self._phases, stages, self._patience)
         rule = self._gradual
-        counts = {"head_epochs": rule.head_epochs, "until": 1 if rule.until is None else rule.until}
+        counts = {"head_epochs": rule.head_epochs, "until": rule.until}
         faults = [
-            f"unfreeze.gradual.{name} is {count}, must be 0 or more" for name, count in counts.items() if count < 0
+            f"unfreeze.gradual.{name} is {count}, must be 0 or more"
+            for name, count in counts.items()
+            if count is not None and count < 0
         ]
         if faults:
             raise ConfigError("; ".join(faults))
-        return Schedule(rule.phases(len(stages)), stages)
+        phases = rule.phases(len(stages), head_fitted=self.fit_head)
+        if not phases and not self.fit_head:
+            raise ConfigError("unfreeze.gradual: unfreezes nothing, and fit_head is false, so nothing would train")
+        return Schedule(phases, stages, self._patience)
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Freeze what is frozen in the first epoch, before the network is wrapped for several devices."""
@@ -86,6 +124,15 @@ class Unfreeze(pl.Callback):
         progress = trainer.current_epoch + (batch_idx + 0.5) / trainer.num_training_batches
         self._set_rates(trainer, _classifier(pl_module), progress)
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop when the last phase has ended early."""
+        if (loss := trainer.callback_metrics.get("val/loss")) is not None:
+            self.hear(trainer.current_epoch, float(loss))
+        schedule = self.schedule(_classifier(pl_module).network.stages)
+        early = schedule.begins(self._losses)[-1]
+        if early < schedule.epochs and trainer.current_epoch + 1 >= early:
+            trainer.should_stop = True
+
     def _enter_epoch(self, trainer: pl.Trainer, model: Classifier) -> None:
         trained = self._apply(model, trainer.current_epoch)
         if trained != self._synchronised:
@@ -94,12 +141,12 @@ class Unfreeze(pl.Callback):
 
     def _apply(self, model: Classifier, epoch: int) -> frozenset[str]:
         """Freeze and unfreeze for an epoch, and return what trains."""
-        rates = self.schedule(model.network.stages).at(epoch).rates
+        rates = self.schedule(model.network.stages).at(epoch, self._losses).rates
         model.network.train_only(rates, batch_norm_frozen=self._batch_norm_frozen)
         return frozenset(rates)
 
     def _set_rates(self, trainer: pl.Trainer, model: Classifier, epoch: float) -> None:
-        rates = self.schedule(model.network.stages).at(epoch).rates
+        rates = self.schedule(model.network.stages).at(epoch, self._losses).rates
         for optimizer in trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rates.get(group["stage"], 0.0)

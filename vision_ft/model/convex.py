@@ -1,0 +1,112 @@
+"""Logistic regression on features, to its optimum: the convex part of fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize
+
+from vision_ft.model.head import Linear
+
+# How strongly the weights are held back, from much to little; each optimum is where the search for the next begins.
+STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
+_MOST_STEPS = 2000
+# The search ends where the loss falls by less than this share of itself, or no gradient is larger than that.
+_FALL, _GRADIENT = 1e-12, 1e-7
+# Photos that are turned into float64 at once, and how many numbers of theirs are kept so (a gigabyte).
+_BLOCK, _MOST_KEPT = 8192, 1 << 27
+
+
+def optima(
+    values: torch.Tensor,
+    labels: torch.Tensor,
+    prior: Linear,
+    strengths: Sequence[float] = STRENGTHS,
+    label_smoothing: float = 0.0,
+) -> Iterator[tuple[float, Linear]]:
+    """The optimum for each strength of regularisation.
+
+    Minimises mean cross-entropy + strength / 2 · ‖V - V₀‖², where V are the weights of standardised features (each
+    with mean 0 and standard deviation 1 over the photos) and V₀ the prior's; the biases are free. The function is
+    convex, so there is one optimum, wherever the search begins. Found by L-BFGS (Liu and Nocedal 1989,
+    https://doi.org/10.1007/BF01589116).
+
+    Args:
+        values: float (photos, features).
+        labels: int64 (photos,), class numbers.
+        prior: what the weights are held near; zeros for plain ridge regularisation.
+        strengths: above 0.
+        label_smoothing: the share of each label that is spread over all classes.
+
+    Yields:
+        Strength and optimum, for features as they were given.
+    """
+    problem = _Problem(values, labels, len(prior.bias), label_smoothing)
+    near = (prior.weight * problem.spread).cpu().numpy()
+    # What the prior says of standardised features, so that the search begins with its answers.
+    bias = (prior.bias + prior.weight @ problem.mean).cpu().numpy()
+    now: npt.NDArray[np.float64] = np.concatenate([near.ravel(), bias])
+    for strength in strengths:
+        found = minimize(
+            problem.loss_and_slope,
+            now,
+            args=(strength, near.ravel()),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": _MOST_STEPS, "maxfun": 2 * _MOST_STEPS, "ftol": _FALL, "gtol": _GRADIENT},
+        )
+        now = found.x
+        weight, free = problem.unpack(now)
+        scaled = weight / problem.spread
+        yield strength, Linear(scaled, free - scaled @ problem.mean)
+
+
+class _Problem:
+    """The function that is minimised, and its gradient."""
+
+    def __init__(self, values: torch.Tensor, labels: torch.Tensor, classes: int, smoothing: float) -> None:
+        self._values = values
+        self._labels = labels
+        self._classes = classes
+        self._smoothing = smoothing
+        blocks = torch.split(values, _BLOCK)
+        self.mean = torch.stack([block.double().sum(0) for block in blocks]).sum(0) / len(values)
+        squares = torch.stack([(block.double() - self.mean).square().sum(0) for block in blocks]).sum(0)
+        spread = (squares / len(values)).sqrt()
+        # A feature that is the same everywhere says nothing, whatever its weight.
+        self.spread = torch.where(spread > 1e-6 * spread.max(), spread, torch.inf)
+        self._kept = list(self._standardised()) if values.numel() <= _MOST_KEPT else None
+
+    def _standardised(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for values, labels in zip(torch.split(self._values, _BLOCK), torch.split(self._labels, _BLOCK), strict=True):
+            yield (values.double() - self.mean) / self.spread, labels
+
+    def loss_and_slope(
+        self, flat: npt.NDArray[np.float64], strength: float, near: npt.NDArray[np.float64]
+    ) -> tuple[float, npt.NDArray[np.float64]]:
+        weight, bias = self.unpack(flat)
+        loss = torch.zeros((), dtype=torch.float64, device=weight.device)
+        slope = torch.zeros_like(weight)
+        bias_slope = torch.zeros_like(bias)
+        for standard, labels in self._kept or self._standardised():
+            logs = (standard @ weight.T + bias).log_softmax(dim=1)
+            wanted = torch.full_like(logs, self._smoothing / self._classes)
+            wanted[torch.arange(len(labels), device=labels.device), labels] += 1 - self._smoothing
+            loss -= (wanted * logs).sum()
+            error = logs.exp() - wanted
+            slope += error.T @ standard
+            bias_slope += error.sum(0)
+        photos = len(self._labels)
+        gradient = torch.cat([slope.flatten(), bias_slope]).cpu().numpy() / photos
+        away = flat[: len(near)] - near
+        gradient[: len(near)] += strength * away
+        return float(loss) / photos + strength / 2 * float(away @ away), gradient
+
+    def unpack(self, flat: npt.NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
+        tensor = torch.from_numpy(flat).to(self._values.device)
+        features = self._values.shape[1]
+        weight, bias = torch.split(tensor, [self._classes * features, self._classes])
+        return weight.reshape(self._classes, features), bias

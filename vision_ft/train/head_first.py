@@ -1,0 +1,150 @@
+"""The head, trained to its optimum on a backbone that is frozen: one pass over the photos, then a convex fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from vision_ft.data.listing import TRAIN, VAL
+from vision_ft.model.classifier import Classifier, judged
+from vision_ft.model.convex import optima
+from vision_ft.model.head import Linear, LinearHead
+from vision_ft.train.judging import Scored
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """What :func:`fit_head` found.
+
+    Attributes:
+        start: how the head did that the weights brought along; ``None`` where they brought none.
+        head: how the head does that the network has now.
+        chosen: what held its weights back, in words.
+    """
+
+    start: Scored | None
+    head: Scored
+    chosen: str
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What reaches the head of some photos, on the device: (photos, features) and (photos,); and which there are."""
+
+    values: torch.Tensor
+    labels: torch.Tensor
+    rows: torch.Tensor
+    photos: int
+
+
+def fit_head(
+    trainer: pl.Trainer, model: Classifier, data: Any, pause: Callable[[], None], console: Console
+) -> HeadFit | None:
+    """Train the head to its optimum, in place.
+
+    Each photo passes the backbone once, framed as prediction frames it. How strongly the weights are held back, and
+    whether near zero or near those that the head began with, is what gives the lowest log-loss on the validation
+    photos; the head that it began with is kept where none is lower.
+
+    Args:
+        trainer: says on which devices and in which precision.
+        model: its backbone is not changed.
+        data: the module of the photos.
+        pause: called between batches.
+        console: for the progress bar.
+
+    Returns:
+        What was found, or ``None`` where the head is no linear layer.
+    """
+    training = model.training
+    model.eval()
+    try:
+        with trainer.precision_plugin.forward_context():
+            seen = _look(trainer, model, data, pause, console)
+    finally:
+        model.train(training)
+    if seen is None:
+        _log.warning("the head of %s is no linear layer; it trains in the phases alone", model.backbone_name)
+        return None
+    head, train, val = seen
+    start = head.read()
+    found = _best(train, val, start, model.label_smoothing) if trainer.is_global_zero else None
+    # Found once, and the same on every device.
+    linear, chosen = cast("tuple[Linear, str]", trainer.strategy.broadcast(found))
+    linear = Linear(linear.weight.to(val.values.device), linear.bias.to(val.values.device))
+    head.write(linear)
+    return HeadFit(None if start.is_zero else _score(start, val), _score(linear, val), chosen)
+
+
+def _look(
+    trainer: pl.Trainer, model: Classifier, data: Any, pause: Callable[[], None], console: Console
+) -> tuple[LinearHead, _Seen, _Seen] | None:
+    loaders = {split: data.plain_dataloader(split) for split in (TRAIN, VAL)}
+    bar = track(
+        ((split, batch) for split, loader in loaders.items() for batch in loader),
+        "the frozen backbone looks at each photo once",
+        total=sum(map(len, loaders.values())),
+        console=console,
+        transient=True,
+        disable=not (console.is_terminal and trainer.is_global_zero),
+    )
+    head: LinearHead | None = None
+    found: dict[str, list[tuple[torch.Tensor, ...]]] = {TRAIN: [], VAL: []}
+    for split, batch in bar:
+        moved: Any = trainer.strategy.batch_to_device(batch)
+        pause()
+        if not len(moved.labels):
+            continue
+        head = head or LinearHead.of(model.network, moved.pixels)
+        if head is None:
+            return None
+        found[split].append((moved.rows, head.inputs(moved.pixels), moved.labels))
+    if head is None:
+        return None
+    gathered = [_gather(trainer, found[split], len(loaders[split].dataset)) for split in (TRAIN, VAL)]
+    return head, gathered[0], gathered[1]
+
+
+def _gather(trainer: pl.Trainer, parts: Iterable[tuple[torch.Tensor, ...]], photos: int) -> _Seen:
+    """All devices' shares together, in the order of the part, whichever device saw which."""
+    rows, values, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+    if trainer.world_size > 1:
+        table = values.new_zeros(photos, values.shape[1] + 2)
+        table[rows, :-2] = values
+        table[rows, -2] = labels.to(values.dtype)
+        table[rows, -1] = 1
+        whole: Any = trainer.strategy.reduce(table, reduce_op="sum")
+        rows = whole[:, -1].nonzero().flatten()
+        values, labels = whole[rows, :-2], whole[rows, -2].long()
+    return _Seen(values, labels, rows, photos)
+
+
+def _best(train: _Seen, val: _Seen, start: Linear, label_smoothing: float) -> tuple[Linear, str]:
+    zero = Linear(torch.zeros_like(start.weight), torch.zeros_like(start.bias))
+    priors = [(zero, "zero")] + ([] if start.is_zero else [(start, "the pretrained rows")])
+    best, lowest, chosen = start, _score(start, val).log_loss, "the pretrained rows as they were"
+    for prior, name in priors:
+        losses: list[float] = []
+        for strength, linear in optima(train.values, train.labels, prior, label_smoothing=label_smoothing):
+            losses.append(_score(linear, val).log_loss)
+            if losses[-1] < lowest:
+                best, lowest, chosen = linear, losses[-1], f"held near {name} by {strength:g}"
+            if len(losses) > 3 and min(losses[-3:]) > min(losses[:-3]):
+                break  # only ever looser from here on, and worse
+    return best, chosen
+
+
+def _score(linear: Linear, seen: _Seen) -> Scored:
+    found = judged(linear.logits(seen.values), seen.labels)
+    table = torch.full((2, seen.photos), torch.nan, dtype=torch.float64, device=seen.values.device)
+    table[:, seen.rows] = torch.stack([found.losses.double(), found.right.double()])
+    return Scored(*table.cpu())

@@ -1,0 +1,283 @@
+"""Unfreezing must earn its place: of all the weights that a run came by, those with the lowest validation log-loss."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+
+from vision_ft.model.checkpoint import network_weights, read_checkpoint
+from vision_ft.model.classifier import Classifier, Judged
+from vision_ft.train.callbacks import console_of
+from vision_ft.train.checkpoints import LastCheckpoint, copy_whole
+from vision_ft.train.head_first import fit_head
+from vision_ft.train.judging import Scored, Tally, between, evaluate, wearing
+from vision_ft.train.run import RunFolder
+from vision_ft.train.steps import Average
+from vision_ft.train.unfreeze import Unfreeze
+
+_log = logging.getLogger(__name__)
+
+HEAD = "head alone"
+START = "pretrained head"
+# How far from the head alone to the fine-tuned weights.
+_SHARES = (0.25, 0.5, 0.75)
+
+
+class Selection(pl.Callback):
+    """Keeps the best weights: the head alone, each epoch, averages, and what lies between.
+
+    The head alone is the first to be scored. Others take its place in ``best.ckpt`` only with a lower log-loss on the
+    validation part, so what is handed over is never worse there.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        unfreeze: Unfreeze,
+        average: Average,
+        last: LastCheckpoint,
+        resumed: Path | None,
+        console: Console,
+    ) -> None:
+        """Keep what a run comes by.
+
+        Args:
+            folder: of the run.
+            unfreeze: says when a phase ends, and hears the losses.
+            average: the weights' average.
+            last: writes a checkpoint where the run is told to stop in the middle of judging.
+            resumed: the checkpoint that the run goes on from.
+            console: to print to.
+        """
+        self._folder = folder
+        self._unfreeze = unfreeze
+        self._average = average
+        self._last = last
+        self._resumed = resumed
+        self._console = console
+        self._candidates: dict[str, Scored] = {}
+        self._best: str | None = None
+        # What unfreezing must do better than.
+        self._baseline: str | None = None
+        self._judged_phases: list[int] = []
+        self._head: dict[str, torch.Tensor] | None = None
+        self._tally: Tally | None = None
+
+    @property
+    def candidates(self) -> dict[str, Scored]:
+        """All that was scored, in the order in which it came."""
+        return dict(self._candidates)
+
+    @property
+    def best(self) -> str | None:
+        """The name of what is in ``best.ckpt``; ``None`` before anything was scored."""
+        return self._best
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scores; the weights lie beside the checkpoint."""
+        scores = {name: {"losses": one.losses, "right": one.right} for name, one in self._candidates.items()}
+        return {
+            "candidates": scores,
+            "best": self._best,
+            "baseline": self._baseline,
+            "phases": list(self._judged_phases),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the scores of the run that is resumed."""
+        self._candidates = {name: Scored(**scores) for name, scores in state_dict["candidates"].items()}
+        self._best, self._baseline = state_dict["best"], state_dict["baseline"]
+        self._judged_phases = list(state_dict["phases"])
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Train the head and score it; or take over what the resumed run has."""
+        model = cast(Classifier, pl_module)
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if self._resumed is not None:
+            self._take_over(trainer, model, self._resumed)
+            return
+        started = time.monotonic()
+        fitted = None
+        if self._unfreeze.fit_head:
+            fitted = fit_head(trainer, model, self._data(trainer), lambda: self._last.pause(trainer), self._console)
+        if fitted is not None:
+            if fitted.start is not None:
+                self._candidates[START] = fitted.start
+                self._say(trainer, f"{START}, before any training: {_figures(fitted.start)}")
+            self._baseline = HEAD
+            self._offer(trainer, model, HEAD, fitted.head)
+            seconds = time.monotonic() - started
+            self._say(trainer, f"{HEAD}, {fitted.chosen}: {_figures(fitted.head)}  ({seconds:.0f} s)")
+        elif any(bool(parameter.any()) for _, parameter in model.network.parameters_of(model.network.stages[-1])):
+            self._baseline = START
+            self._offer(trainer, model, START, self._evaluate(trainer, model))
+            self._say(trainer, f"{START}, before any training: {_figures(self._candidates[START])}")
+        else:
+            # A head of zeros says nothing: there is nothing to be measured against, and nothing to go back to.
+            return
+        if trainer.is_global_zero:
+            copy_whole(self._folder.best, self._folder.head)
+        self._head = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Judge an epoch whose steps were all done when the run was stopped, and which was not judged any more."""
+        self._catch_up(trainer, cast(Classifier, pl_module))
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """What was judged before this step is no more what the network is."""
+        self._tally = None
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Gather anew."""
+        photos = len(self._loader(trainer).dataset)
+        self._tally = Tally(photos, trainer.strategy.root_device)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        """Take in what Lightning's loop judges."""
+        if self._tally is not None and isinstance(outputs, Judged):
+            self._tally.add(batch.rows, outputs)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Judge the epoch, and the phase if it ends here."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        tally, self._tally = self._tally, None
+        self._judge(trainer, cast(Classifier, pl_module), trainer.current_epoch, tally)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Judge the last phase, if the training was cut short within it, and write all scores down."""
+        self._catch_up(trainer, cast(Classifier, pl_module))
+        done = len(self._unfreeze.losses)
+        if done and done not in self._judged_phases:
+            self._judge_phase(trainer, cast(Classifier, pl_module), done - 1)
+        if trainer.is_global_zero and self._candidates:
+            self._write(self._folder.candidates)
+
+    def _catch_up(self, trainer: pl.Trainer, model: Classifier) -> None:
+        if not trainer.fast_dev_run and trainer.current_epoch == len(self._unfreeze.losses) + 1:  # type: ignore[attr-defined]
+            self._judge(trainer, model, trainer.current_epoch - 1, None)
+
+    def _judge(self, trainer: pl.Trainer, model: Classifier, epoch: int, tally: Tally | None) -> None:
+        scored = tally.scored(trainer) if tally is not None else None
+        if scored is None or not self._comparable(scored):
+            scored = self._evaluate(trainer, model)
+        self._offer(trainer, model, f"epoch {epoch + 1}", scored)
+        losses = [*self._unfreeze.losses, scored.log_loss]
+        begins = self._unfreeze.schedule(model.network.stages).begins(losses)
+        if epoch + 1 in begins or epoch + 1 == trainer.max_epochs:
+            self._judge_phase(trainer, model, epoch)
+        # Said last: until here, a run that is stopped judges the epoch anew.
+        self._unfreeze.hear(epoch, scored.log_loss)
+
+    def _comparable(self, scored: Scored) -> bool:
+        """Whether the same photos were judged as for the head; not so where Lightning was told to take a part."""
+        first = next(iter(self._candidates.values()), None)
+        return first is not None and bool((scored.right.isnan() == first.right.isnan()).all())
+
+    def _judge_phase(self, trainer: pl.Trainer, model: Classifier, epoch: int) -> None:
+        now = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+        ends = {f"epoch {epoch + 1}": now}
+        if self._average.weights is not None:
+            name = f"average at epoch {epoch + 1}"
+            ends[name] = self._average.weights
+            self._try(trainer, model, name, self._average.weights)
+        best = min(ends, key=lambda name: self._candidates[name].log_loss)
+        if self._head is not None:
+            for share in _SHARES:
+                weights = between(self._head, ends[best], share)
+                self._try(trainer, model, f"{share:.0%} of the way from the {self._baseline} to the {best}", weights)
+        self._judged_phases.append(epoch + 1)
+
+    def _try(self, trainer: pl.Trainer, model: Classifier, name: str, weights: dict[str, torch.Tensor]) -> None:
+        with wearing(model, weights):
+            scored = self._evaluate(trainer, model)
+            self._offer(trainer, model, name, scored)
+        self._say(trainer, f"{name}: {_figures(scored)}")
+
+    def _offer(self, trainer: pl.Trainer, model: Classifier, name: str, scored: Scored) -> None:
+        """Keep the weights that the network has now, if they are the best so far."""
+        self._candidates[name] = scored
+        if self._best is not None and not scored.log_loss < self._candidates[self._best].log_loss:
+            return
+        self._best = name
+        model.chosen = {"name": name, "log_loss": scored.log_loss, "accuracy": scored.accuracy}
+        trainer.save_checkpoint(self._folder.best, weights_only=True)
+        model.chosen = None
+
+    def _evaluate(self, trainer: pl.Trainer, model: Classifier) -> Scored:
+        return evaluate(trainer, model, self._loader(trainer), lambda: self._last.pause(trainer))
+
+    def _data(self, trainer: pl.Trainer) -> Any:
+        return trainer.datamodule  # type: ignore[attr-defined]
+
+    def _loader(self, trainer: pl.Trainer) -> Any:
+        """Of the validation part; Lightning's own once it has one, as its processes are running."""
+        return trainer.val_dataloaders or self._data(trainer).val_dataloader()
+
+    def _take_over(self, trainer: pl.Trainer, model: Classifier, resumed: Path) -> None:
+        """Bring along what the resumed run kept beside its checkpoint."""
+        before = RunFolder(resumed.parent.parent)
+        if trainer.is_global_zero:
+            for source, target in ((before.best, self._folder.best), (before.head, self._folder.head)):
+                if source.is_file():
+                    copy_whole(source, target)
+        trainer.strategy.barrier()
+        if not self._folder.best.is_file():
+            _log.warning("the best checkpoint of the resumed run is gone; the best is sought among what follows")
+            self._best = None
+        elif (name := str(read_checkpoint(self._folder.best)[0].chosen.get("name"))) != self._best:
+            # It was killed after a better one was found and before that was written down.
+            with wearing(model, network_weights(self._folder.best)):
+                self._candidates[name] = self._evaluate(trainer, model)
+            self._best = name
+        if self._baseline is not None and self._folder.head.is_file():
+            self._head = network_weights(self._folder.head)
+        elif self._baseline is not None:
+            _log.warning("head.ckpt of the resumed run is gone; nothing between the head alone and the rest is tried")
+
+    def _say(self, trainer: pl.Trainer, line: str) -> None:
+        if trainer.is_global_zero:
+            console_of(trainer, self._console).print(line, highlight=False, soft_wrap=True, markup=False)
+
+    def verdict(self) -> str:
+        """What is handed over, and how much better than the head alone it is, in a sentence."""
+        if self._best is None:
+            return "nothing was scored"
+        best = self._candidates[self._best]
+        said = f"handed over: {self._best}: {_figures(best)}"
+        if self._baseline is None:
+            return said
+        if self._best == self._baseline:
+            return said + ("; nothing that was unfrozen did better" if self._unfreeze.losses else "")
+        before = self._candidates[self._baseline]
+        mean, low, high = best.gain(before)
+        clear = "" if low > 0 else ": no clear difference"
+        return (
+            f"{said}; {mean:.4f} below the {self._baseline}, whose log-loss is {before.log_loss:.4f} "
+            f"(95 % interval of the difference {low:.4f} to {high:.4f}{clear})"
+        )
+
+    def _write(self, path: Path) -> None:
+        """Write all scores as a table."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file)
+            table.writerow(["weights", "log_loss", "accuracy", "below_baseline", "low", "high", "handed_over"])
+            for name, one in self._candidates.items():
+                gain = one.gain(self._candidates[self._baseline]) if self._baseline else ("", "", "")
+                table.writerow([name, one.log_loss, one.accuracy, *gain, name == self._best])
+
+
+def _figures(scored: Scored) -> str:
+    return f"val loss {scored.log_loss:.4f}, val accuracy {scored.accuracy:.4f}"
