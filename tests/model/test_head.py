@@ -107,7 +107,9 @@ def test_label_smoothing_makes_it_less_sure(problem: tuple[torch.Tensor, torch.T
         next(optima(values, labels, zeros(), strengths=(1e-4,), label_smoothing=share))[1].logits(values).softmax(1)
         for share in (0.0, 0.3)
     )
-    assert less.max() < 0.9 < sure.max()
+    # The best that can be said of a label of which 0.3 is spread over three classes is 0.8.
+    assert less.max(1).values.mean() < sure.max(1).values.mean() - 0.1
+    assert less.max() < 0.95 < sure.max()
 
 
 @pytest.mark.parametrize(

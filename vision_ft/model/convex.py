@@ -11,8 +11,9 @@ from scipy.optimize import minimize
 
 from vision_ft.model.head import Linear
 
-# How strongly the weights are held back, from much to little; each optimum is where the search for the next begins.
-STRENGTHS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
+# How strongly the weights are held back, from hardly letting them be anything to hardly holding them; each optimum is
+# where the search for the next begins.
+STRENGTHS = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4)
 _MOST_STEPS = 2000
 # The search ends where the loss falls by less than this share of itself, or no gradient is larger than that.
 _FALL, _GRADIENT = 1e-12, 1e-7
@@ -45,7 +46,7 @@ def optima(
         Strength and optimum, for features as they were given.
     """
     problem = _Problem(values, labels, len(prior.bias), label_smoothing)
-    near = (prior.weight * problem.spread).cpu().numpy()
+    near = (prior.weight * problem.spread.nan_to_num(posinf=0.0)).cpu().numpy()
     # What the prior says of standardised features, so that the search begins with its answers.
     bias = (prior.bias + prior.weight @ problem.mean).cpu().numpy()
     now: npt.NDArray[np.float64] = np.concatenate([near.ravel(), bias])

@@ -51,12 +51,13 @@ class EpochLines(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the line; Lightning has validated by now."""
+        # All devices ask for the figures, as they are gathered from all.
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if not trainer.is_global_zero:
             return
         schedule = self._unfreeze.schedule(pl_module.network.stages)  # type: ignore[union-attr, arg-type]
         trained = list(schedule.at(trainer.current_epoch, self._unfreeze.losses).rates)
         which = trained[0] if len(trained) == 1 else f"{trained[0]} to {trained[-1]}"
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         shown = ", ".join(
             f"{name.replace('/', ' ')} {figures[name]:.4f}"
             for name in ("train/loss", "val/loss", "val/accuracy")

@@ -108,8 +108,11 @@ class LastCheckpoint(Checkpoint):
             self.pause(trainer)
 
     def pause(self, trainer: pl.Trainer) -> None:
-        """Stop if told to, in the middle of what follows on the last step of an epoch."""
-        if self._asked(trainer):
+        """Stop if told to, in the middle of what follows on the last step of an epoch.
+
+        On several devices the run goes on to where all of them meet: one may have a batch more to judge than another.
+        """
+        if trainer.world_size == 1 and self._asked(trainer):
             if self._after_last_step is not None:
                 self._save(trainer)
             self._stop.end()
@@ -125,6 +128,8 @@ class LastCheckpoint(Checkpoint):
         """Write a checkpoint: this epoch is done."""
         self._after_last_step = None
         self._save(trainer)
+        if self._asked(trainer):
+            self._stop.end()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """From here on, a signal ends the command at once."""
@@ -146,7 +151,7 @@ class LastCheckpoint(Checkpoint):
 
     def _begin(self, trainer: pl.Trainer) -> None:
         """Let ``latest`` point to this run now that it has begun: what could not be resumed takes nobody's place."""
-        if trainer.is_global_zero and not self._begun:
+        if trainer.is_global_zero and not self._begun and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             if self._resumed is not None:
                 copy_whole(self._resumed, self._folder.last)
             point_latest(self._folder)

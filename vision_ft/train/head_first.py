@@ -110,8 +110,10 @@ def _look(
         found[split].append((moved.rows, head.inputs(moved.pixels), moved.labels))
     if head is None:
         return None
-    gathered = [_gather(trainer, found[split], len(loaders[split].dataset)) for split in (TRAIN, VAL)]
-    return head, gathered[0], gathered[1]
+    # A device may have none of a few validation photos.
+    none = tuple(column[:0] for column in found[TRAIN][0])
+    train, val = (_gather(trainer, [none, *found[split]], len(loaders[split].dataset)) for split in (TRAIN, VAL))
+    return head, train, val
 
 
 def _gather(trainer: pl.Trainer, parts: Iterable[tuple[torch.Tensor, ...]], photos: int) -> _Seen:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from rich.console import Console
 from vision_ft.model.checkpoint import network_weights, read_checkpoint
 from vision_ft.model.classifier import Classifier, Judged
 from vision_ft.train.callbacks import console_of
+from vision_ft.train.candidates import Candidates, figures
 from vision_ft.train.checkpoints import LastCheckpoint, copy_whole
 from vision_ft.train.head_first import fit_head
 from vision_ft.train.judging import Scored, Tally, between, evaluate, wearing
@@ -62,39 +62,23 @@ class Selection(pl.Callback):
         self._last = last
         self._resumed = resumed
         self._console = console
-        self._candidates: dict[str, Scored] = {}
-        self._best: str | None = None
-        # What unfreezing must do better than.
-        self._baseline: str | None = None
+        self._candidates = Candidates()
         self._judged_phases: list[int] = []
         self._head: dict[str, torch.Tensor] | None = None
         self._tally: Tally | None = None
 
-    @property
-    def candidates(self) -> dict[str, Scored]:
-        """All that was scored, in the order in which it came."""
-        return dict(self._candidates)
-
-    @property
-    def best(self) -> str | None:
-        """The name of what is in ``best.ckpt``; ``None`` before anything was scored."""
-        return self._best
-
     def state_dict(self) -> dict[str, Any]:
         """The scores; the weights lie beside the checkpoint."""
-        scores = {name: {"losses": one.losses, "right": one.right} for name, one in self._candidates.items()}
-        return {
-            "candidates": scores,
-            "best": self._best,
-            "baseline": self._baseline,
-            "phases": list(self._judged_phases),
-        }
+        return {**self._candidates.state_dict(), "phases": list(self._judged_phases)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the scores of the run that is resumed."""
-        self._candidates = {name: Scored(**scores) for name, scores in state_dict["candidates"].items()}
-        self._best, self._baseline = state_dict["best"], state_dict["baseline"]
+        self._candidates.load_state_dict(state_dict)
         self._judged_phases = list(state_dict["phases"])
+
+    def verdict(self) -> str:
+        """What is handed over, in a sentence."""
+        return self._candidates.verdict()
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Train the head and score it; or take over what the resumed run has."""
@@ -110,16 +94,16 @@ class Selection(pl.Callback):
             fitted = fit_head(trainer, model, self._data(trainer), lambda: self._last.pause(trainer), self._console)
         if fitted is not None:
             if fitted.start is not None:
-                self._candidates[START] = fitted.start
-                self._say(trainer, f"{START}, before any training: {_figures(fitted.start)}")
-            self._baseline = HEAD
+                self._candidates.scores[START] = fitted.start
+                self._say(trainer, f"{START}, before any training: {figures(fitted.start)}")
+            self._candidates.baseline = HEAD
             self._offer(trainer, model, HEAD, fitted.head)
             seconds = time.monotonic() - started
-            self._say(trainer, f"{HEAD}, {fitted.chosen}: {_figures(fitted.head)}  ({seconds:.0f} s)")
+            self._say(trainer, f"{HEAD}, {fitted.chosen}: {figures(fitted.head)}  ({seconds:.0f} s)")
         elif any(bool(parameter.any()) for _, parameter in model.network.parameters_of(model.network.stages[-1])):
-            self._baseline = START
+            self._candidates.baseline = START
             self._offer(trainer, model, START, self._evaluate(trainer, model))
-            self._say(trainer, f"{START}, before any training: {_figures(self._candidates[START])}")
+            self._say(trainer, f"{START}, before any training: {figures(self._candidates.scores[START])}")
         else:
             # A head of zeros says nothing: there is nothing to be measured against, and nothing to go back to.
             return
@@ -158,12 +142,14 @@ class Selection(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge the last phase, if the training was cut short within it, and write all scores down."""
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         self._catch_up(trainer, cast(Classifier, pl_module))
         done = len(self._unfreeze.losses)
         if done and done not in self._judged_phases:
             self._judge_phase(trainer, cast(Classifier, pl_module), done - 1)
-        if trainer.is_global_zero and self._candidates:
-            self._write(self._folder.candidates)
+        if trainer.is_global_zero and self._candidates.scores:
+            self._candidates.write(self._folder.candidates)
 
     def _catch_up(self, trainer: pl.Trainer, model: Classifier) -> None:
         if not trainer.fast_dev_run and trainer.current_epoch == len(self._unfreeze.losses) + 1:  # type: ignore[attr-defined]
@@ -171,7 +157,7 @@ class Selection(pl.Callback):
 
     def _judge(self, trainer: pl.Trainer, model: Classifier, epoch: int, tally: Tally | None) -> None:
         scored = tally.scored(trainer) if tally is not None else None
-        if scored is None or not self._comparable(scored):
+        if scored is None or not self._candidates.comparable(scored):
             scored = self._evaluate(trainer, model)
         self._offer(trainer, model, f"epoch {epoch + 1}", scored)
         losses = [*self._unfreeze.losses, scored.log_loss]
@@ -181,11 +167,6 @@ class Selection(pl.Callback):
         # Said last: until here, a run that is stopped judges the epoch anew.
         self._unfreeze.hear(epoch, scored.log_loss)
 
-    def _comparable(self, scored: Scored) -> bool:
-        """Whether the same photos were judged as for the head; not so where Lightning was told to take a part."""
-        first = next(iter(self._candidates.values()), None)
-        return first is not None and bool((scored.right.isnan() == first.right.isnan()).all())
-
     def _judge_phase(self, trainer: pl.Trainer, model: Classifier, epoch: int) -> None:
         now = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
         ends = {f"epoch {epoch + 1}": now}
@@ -193,25 +174,28 @@ class Selection(pl.Callback):
             name = f"average at epoch {epoch + 1}"
             ends[name] = self._average.weights
             self._try(trainer, model, name, self._average.weights)
-        best = min(ends, key=lambda name: self._candidates[name].log_loss)
+        best = min(ends, key=lambda name: self._candidates.scores[name].log_loss)
         if self._head is not None:
             for share in _SHARES:
                 weights = between(self._head, ends[best], share)
-                self._try(trainer, model, f"{share:.0%} of the way from the {self._baseline} to the {best}", weights)
+                self._try(
+                    trainer,
+                    model,
+                    f"{share:.0%} of the way from the {self._candidates.baseline} to the {best}",
+                    weights,
+                )
         self._judged_phases.append(epoch + 1)
 
     def _try(self, trainer: pl.Trainer, model: Classifier, name: str, weights: dict[str, torch.Tensor]) -> None:
         with wearing(model, weights):
             scored = self._evaluate(trainer, model)
             self._offer(trainer, model, name, scored)
-        self._say(trainer, f"{name}: {_figures(scored)}")
+        self._say(trainer, f"{name}: {figures(scored)}")
 
     def _offer(self, trainer: pl.Trainer, model: Classifier, name: str, scored: Scored) -> None:
         """Keep the weights that the network has now, if they are the best so far."""
-        self._candidates[name] = scored
-        if self._best is not None and not scored.log_loss < self._candidates[self._best].log_loss:
+        if not self._candidates.offer(name, scored):
             return
-        self._best = name
         model.chosen = {"name": name, "log_loss": scored.log_loss, "accuracy": scored.accuracy}
         trainer.save_checkpoint(self._folder.best, weights_only=True)
         model.chosen = None
@@ -236,48 +220,17 @@ class Selection(pl.Callback):
         trainer.strategy.barrier()
         if not self._folder.best.is_file():
             _log.warning("the best checkpoint of the resumed run is gone; the best is sought among what follows")
-            self._best = None
-        elif (name := str(read_checkpoint(self._folder.best)[0].chosen.get("name"))) != self._best:
+            self._candidates.best = None
+        elif (name := str(read_checkpoint(self._folder.best)[0].chosen.get("name"))) != self._candidates.best:
             # It was killed after a better one was found and before that was written down.
             with wearing(model, network_weights(self._folder.best)):
-                self._candidates[name] = self._evaluate(trainer, model)
-            self._best = name
-        if self._baseline is not None and self._folder.head.is_file():
+                self._candidates.scores[name] = self._evaluate(trainer, model)
+            self._candidates.best = name
+        if self._candidates.baseline is not None and self._folder.head.is_file():
             self._head = network_weights(self._folder.head)
-        elif self._baseline is not None:
+        elif self._candidates.baseline is not None:
             _log.warning("head.ckpt of the resumed run is gone; nothing between the head alone and the rest is tried")
 
     def _say(self, trainer: pl.Trainer, line: str) -> None:
         if trainer.is_global_zero:
             console_of(trainer, self._console).print(line, highlight=False, soft_wrap=True, markup=False)
-
-    def verdict(self) -> str:
-        """What is handed over, and how much better than the head alone it is, in a sentence."""
-        if self._best is None:
-            return "nothing was scored"
-        best = self._candidates[self._best]
-        said = f"handed over: {self._best}: {_figures(best)}"
-        if self._baseline is None:
-            return said
-        if self._best == self._baseline:
-            return said + ("; nothing that was unfrozen did better" if self._unfreeze.losses else "")
-        before = self._candidates[self._baseline]
-        mean, low, high = best.gain(before)
-        clear = "" if low > 0 else ": no clear difference"
-        return (
-            f"{said}; {mean:.4f} below the {self._baseline}, whose log-loss is {before.log_loss:.4f} "
-            f"(95 % interval of the difference {low:.4f} to {high:.4f}{clear})"
-        )
-
-    def _write(self, path: Path) -> None:
-        """Write all scores as a table."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(["weights", "log_loss", "accuracy", "below_baseline", "low", "high", "handed_over"])
-            for name, one in self._candidates.items():
-                gain = one.gain(self._candidates[self._baseline]) if self._baseline else ("", "", "")
-                table.writerow([name, one.log_loss, one.accuracy, *gain, name == self._best])
-
-
-def _figures(scored: Scored) -> str:
-    return f"val loss {scored.log_loss:.4f}, val accuracy {scored.accuracy:.4f}"
