@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def test_cats_are_told_from_dogs(place: Path) -> None:
     assert spec.metrics["val"]["photos"] == spec.metrics["test"]["photos"] == 90
     assert spec.metrics["test"]["accuracy"] >= 0.96
     assert spec.metrics["test"]["log_loss"] < 0.15
+
+
+def test_imagenet_knows_cats_and_dogs_before_any_label_is_read(place: Path) -> None:
+    with (place / "runs/photos/latest/candidates.csv").open() as file:
+        rows = {row["weights"]: row for row in csv.DictReader(file)}
+    assert float(rows["pretrained head"]["accuracy"]) > 0.9
+    assert float(rows["head alone"]["log_loss"]) < float(rows["pretrained head"]["log_loss"])
+    assert min(float(row["log_loss"]) for row in rows.values()) <= float(rows["head alone"]["log_loss"])
 
 
 def test_photos_it_has_never_seen_are_told_too(place: Path, cats_dogs: Path, command: Command) -> None:
