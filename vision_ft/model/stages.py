@@ -64,9 +64,14 @@ def classifier_names(backbone: Any) -> tuple[str, ...]:
 
 def linear_heads(backbone: nn.Module) -> list[nn.Module]:
     """The linear layers of the classifier: one, or two for a distilled model; 1×1 convolutions are such layers too."""
+    return [backbone.get_submodule(name) for name in linear_head_names(backbone)]
+
+
+def linear_head_names(backbone: nn.Module) -> list[str]:
+    """Where :func:`linear_heads` lie."""
     classifiers = classifier_names(backbone)
     return [
-        module
+        name
         for name, module in backbone.named_modules()
         if is_below(name, classifiers)
         and (isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1)))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from vision_ft.errors import WeightsError
-from vision_ft.model.stages import classifier_names, is_below, linear_heads
+from vision_ft.model.stages import classifier_names, is_below, linear_head_names, linear_heads
 from vision_ft.model.weights import Loaded, Source, State
 
 _log = logging.getLogger(__name__)
@@ -56,8 +56,13 @@ def fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source, 
             "name the backbone that the file was trained with"
         )
     kept = {name: state[name] for name in target if name in state and name not in head}
-    if keep_head:
-        kept.update(_known_rows(target, state, head, loaded.rows_for(classes)))
+    rows = loaded.rows_for(classes) if keep_head else {}
+    if rows:
+        linear = {f"{name}.{part}" for name in linear_head_names(module) for part in ("weight", "bias")}
+        # A norm within the head belongs to the features and not to the classes: it comes along as it is.
+        norms = (name for name in head - linear if name in state and state[name].shape == target[name].shape)
+        kept.update({name: state[name] for name in norms})
+        kept.update(_known_rows(target, state, head & linear, rows))
     module.load_state_dict({**target, **kept})
 
 
@@ -85,7 +90,7 @@ def _known_rows(
     """The classifier's tensors with the rows that are known; of several old rows for a new one, their mean."""
     filled: dict[str, torch.Tensor] = {}
     for name in head:
-        if rows and name in state and state[name].ndim and state[name].shape[1:] == target[name].shape[1:]:
+        if name in state and state[name].shape[1:] == target[name].shape[1:]:
             tensor = target[name].clone()
             for new, old in rows.items():
                 tensor[new] = state[name][list(old)].mean(0)

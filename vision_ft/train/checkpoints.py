@@ -110,11 +110,11 @@ class LastCheckpoint(Checkpoint):
     def pause(self, trainer: pl.Trainer) -> None:
         """Stop if told to, in the middle of what follows on the last step of an epoch.
 
-        On several devices the run goes on to where all of them meet: one may have a batch more to judge than another.
+        In the middle of an epoch, or between two, it waits for the next step, of which there is something to save. On
+        several devices the run goes on to where all of them meet: one may have a batch more to judge than another.
         """
-        if trainer.world_size == 1 and self._asked(trainer):
-            if self._after_last_step is not None:
-                self._save(trainer)
+        if trainer.world_size == 1 and self._after_last_step is not None and self._asked(trainer):
+            self._save(trainer)
             self._stop.end()
 
     def on_save_checkpoint(

@@ -100,8 +100,6 @@ class VisionCLI(LightningCLI):
             raise explain(error, self._known_keys()) from error
         settings = self.config[self.config["subcommand"]]
         faults = mistakes(settings)
-        if settings["seed_everything"] < 0:
-            faults.append(f"seed_everything is {settings['seed_everything']}, must be 0 or more")
         if faults:
             raise ConfigError("; ".join(faults))
         if settings["ckpt_path"] is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from vision_ft.data.settings import setting_faults as data_faults
@@ -13,9 +13,12 @@ from vision_ft.model.backbone import check_name, stage_names
 from vision_ft.model.classifier import setting_faults as model_faults
 from vision_ft.model.weights import parse_source
 from vision_ft.train.run import Run
-from vision_ft.train.schedule import Gradual, Phase
+from vision_ft.train.schedule import Gradual, Phase, Schedule
 from vision_ft.train.steps import Average
 from vision_ft.train.unfreeze import Unfreeze
+
+# Of numpy's random numbers, which Lightning seeds with the others.
+_LARGEST_SEED = 2**32 - 1
 
 
 def mistakes(settings: Any) -> list[str]:
@@ -33,21 +36,36 @@ def mistakes(settings: Any) -> list[str]:
     faults += _said(lambda: parse_source(model["weights"]))
     unknown = _said(lambda: check_name(model["backbone"]))
     faults += unknown
+    if (seed := settings["seed_everything"]) is not None and not 0 <= seed <= _LARGEST_SEED:
+        faults.append(f"seed_everything is {seed}, must be from 0 to {_LARGEST_SEED}")
+    if (size := model["image_size"]) is not None and size < 1:
+        faults.append(f"model.image_size is {size}, must be 1 or more")
     if settings.get("unfreeze") is not None:
         faults += _said(lambda: _filled(Average, settings["ema"]))
         faults += _said(lambda: _filled(Run, settings["run"]))
-        faults += _said(lambda: _unfreeze_of(settings).schedule(() if unknown else stage_names(model["backbone"])))
+        stages = () if unknown else stage_names(model["backbone"])
+        faults += _said(lambda: _unfreeze_of(settings))
+        faults += _said(lambda: _schedule_of(settings["unfreeze"], stages))
     return list(dict.fromkeys(faults))
 
 
 def _unfreeze_of(settings: Any) -> Unfreeze:
     given = _plain(settings["unfreeze"])
-    phases, rule = given.pop("phases"), given.pop("gradual")
-    return Unfreeze(
-        phases=None if phases is None else [_filled(Phase, phase) for phase in phases],
-        gradual=None if rule is None else _filled(Gradual, rule),
-        **given,
-    )
+    return Unfreeze(**{**given, "phases": _phases(given), "gradual": _rule(given)})
+
+
+def _schedule_of(given: Any, stages: Sequence[str]) -> Schedule:
+    """The schedule alone, also where something else about unfreezing is wrong."""
+    settings = _plain(given)
+    return Unfreeze(phases := _phases(settings), None if phases is not None else _rule(settings)).schedule(stages)
+
+
+def _phases(given: dict[str, Any]) -> list[Phase] | None:
+    return None if given["phases"] is None else [_filled(Phase, phase) for phase in given["phases"]]
+
+
+def _rule(given: dict[str, Any]) -> Gradual | None:
+    return None if given["gradual"] is None else _filled(Gradual, given["gradual"])
 
 
 def _filled(kind: Callable[..., Any], given: Any) -> Any:
