@@ -116,6 +116,17 @@ def test_killed_at_twelve_moments_it_ends_as_if_nothing_had_been(
     is_the_same(place / "runs/killed/latest", whole)
 
 
+def test_a_run_of_so_many_steps_is_resumed_to_its_last_step(place: Path, fit: Fit, command: Command) -> None:
+    """Lightning's own count of steps leaves out an epoch when it goes on from the end of another."""
+    steps = ["--trainer.max_steps", "12", "--run.save_every_steps", "1000"]
+    command(*fit("steps", *steps), cwd=place)
+    kill = callback("KillAt", epoch=1, batch=2, place="after the step")
+    assert command(*fit("some steps", *steps, *kill), cwd=place, code=None).returncode == -signal.SIGKILL
+    command(*fit("some steps", *steps, *resume(place, "some steps")), cwd=place)
+    assert torch.load(last(place, "some steps"), weights_only=True)["global_step"] == 12
+    is_the_same(place / "runs/some steps/latest", place / "runs/steps/latest")
+
+
 @pytest.mark.parametrize(
     ("number", "code", "epoch", "batch"),
     [(signal.SIGTERM, 143, 1, 2), (signal.SIGINT, 130, 3, BATCHES - 1), (signal.SIGTERM, 143, EPOCHS - 1, -1)],

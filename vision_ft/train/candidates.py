@@ -26,8 +26,11 @@ class Candidates:
 
     def offer(self, name: str, scored: Scored) -> bool:
         """Take in a candidate; whether its log-loss is lower than that of every other that was offered."""
+        best = None if self.best in (None, name) else self.scores[str(self.best)]
+        # A run that is resumed may come by one again that it knows already.
+        self.scores.pop(name, None)
         self.scores[name] = scored
-        if self.best is not None and not scored.log_loss < self.scores[self.best].log_loss:
+        if best is not None and not scored.is_below(best):
             return False
         self.best = name
         return True

@@ -26,7 +26,7 @@ from vision_ft.train.config import check_files, explain
 from vision_ft.train.mistakes import mistakes
 from vision_ft.train.run import Run, RunFolder, discard, new_run_folder
 from vision_ft.train.selection import Selection
-from vision_ft.train.steps import Average, StepSeed
+from vision_ft.train.steps import Average, StepSeed, StopAt
 from vision_ft.train.stop import Stop
 from vision_ft.train.unfreeze import Unfreeze
 
@@ -188,8 +188,11 @@ class VisionCLI(LightningCLI):
             changed["num_sanity_val_steps"] = 0
         if not any(isinstance(one, CheckpointIO) for one in _as_list(settings["plugins"])):
             changed["plugins"] = [*_as_list(settings["plugins"]), WholeFiles()]
-        if settings["max_epochs"] is None and settings["max_steps"] == -1 and settings["max_time"] is None:
+        if settings["max_epochs"] is None:
             changed["max_epochs"] = schedule.epochs
+        if settings["max_steps"] != -1:
+            callbacks.append(StopAt(settings["max_steps"]))
+            changed["max_steps"] = -1
         if settings["logger"] is None:
             place = self.folder.path
             changed["logger"] = [kind(place, name="", version="") for kind in (CSVLogger, TensorBoardLogger)]

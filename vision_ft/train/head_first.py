@@ -133,7 +133,8 @@ def _gather(trainer: pl.Trainer, parts: Iterable[tuple[torch.Tensor, ...]], phot
 def _best(train: _Seen, val: _Seen, start: Linear, label_smoothing: float) -> tuple[Linear, str]:
     zero = Linear(torch.zeros_like(start.weight), torch.zeros_like(start.bias))
     priors = [(zero, "zero")] + ([] if start.is_zero else [(start, "the pretrained rows")])
-    best, lowest, chosen = start, _score(start, val).log_loss, "the pretrained rows as they were"
+    as_it_was = "left at zero" if start.is_zero else "the pretrained rows as they were"
+    best, lowest, chosen = start, _score(start, val).log_loss, as_it_was
     for prior, name in priors:
         losses: list[float] = []
         for strength, linear in optima(train.values, train.labels, prior, label_smoothing=label_smoothing):

@@ -40,6 +40,14 @@ class Scored:
         """Share of photos that are right."""
         return float(self.right.nanmean())
 
+    def is_below(self, other: Scored) -> bool:
+        """Whether its log-loss is the lower one, on the photos that could be read both times."""
+        both = ~(self.right.isnan() | other.right.isnan())
+        return (
+            Scored(self.losses[both], self.right[both]).log_loss
+            < Scored(other.losses[both], other.right[both]).log_loss
+        )
+
     def gain(self, over: Scored) -> tuple[float, float, float]:
         """How much lower this log-loss is than another's on the same photos, and the 95 % interval of that.
 

@@ -41,6 +41,8 @@ def mistakes(settings: Any) -> list[str]:
     if (size := model["image_size"]) is not None and size < 1:
         faults.append(f"model.image_size is {size}, must be 1 or more")
     if settings.get("unfreeze") is not None:
+        if (steps := settings["trainer"]["max_steps"]) < -1:
+            faults.append(f"trainer.max_steps is {steps}, must be 0 or more, or -1 for no limit")
         faults += _said(lambda: _filled(Average, settings["ema"]))
         faults += _said(lambda: _filled(Run, settings["run"]))
         stages = () if unknown else stage_names(model["backbone"])

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from vision_ft.model.checkpoint import network_weights, read_checkpoint
 from vision_ft.model.classifier import Classifier, Judged
+from vision_ft.model.stages import linear_heads
 from vision_ft.train.callbacks import console_of
 from vision_ft.train.candidates import Candidates, figures
 from vision_ft.train.checkpoints import LastCheckpoint, copy_whole
@@ -64,17 +65,18 @@ class Selection(pl.Callback):
         self._console = console
         self._candidates = Candidates()
         self._judged_phases: list[int] = []
+        self._judged_step = 0
         self._head: dict[str, torch.Tensor] | None = None
         self._tally: Tally | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """The scores; the weights lie beside the checkpoint."""
-        return {**self._candidates.state_dict(), "phases": list(self._judged_phases)}
+        return {**self._candidates.state_dict(), "phases": list(self._judged_phases), "step": self._judged_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the scores of the run that is resumed."""
         self._candidates.load_state_dict(state_dict)
-        self._judged_phases = list(state_dict["phases"])
+        self._judged_phases, self._judged_step = list(state_dict["phases"]), state_dict["step"]
 
     def verdict(self) -> str:
         """What is handed over, in a sentence."""
@@ -100,7 +102,9 @@ class Selection(pl.Callback):
             self._offer(trainer, model, HEAD, fitted.head)
             seconds = time.monotonic() - started
             self._say(trainer, f"{HEAD}, {fitted.chosen}: {figures(fitted.head)}  ({seconds:.0f} s)")
-        elif any(bool(parameter.any()) for _, parameter in model.network.parameters_of(model.network.stages[-1])):
+        elif any(
+            bool(parameter.any()) for one in linear_heads(model.network.backbone) for parameter in one.parameters()
+        ):
             self._candidates.baseline = START
             self._offer(trainer, model, START, self._evaluate(trainer, model))
             self._say(trainer, f"{START}, before any training: {figures(self._candidates.scores[START])}")
@@ -140,16 +144,29 @@ class Selection(pl.Callback):
         tally, self._tally = self._tally, None
         self._judge(trainer, cast(Classifier, pl_module), trainer.current_epoch, tally)
 
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Judge what was trained since the last judgement, where the training was cut short, and its phase."""
+        self._complete(trainer, cast(Classifier, pl_module))
+
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Judge the last phase, if the training was cut short within it, and write all scores down."""
+        """The same for a run that was resumed after its last step, and write all scores down."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        self._catch_up(trainer, cast(Classifier, pl_module))
-        done = len(self._unfreeze.losses)
-        if done and done not in self._judged_phases:
-            self._judge_phase(trainer, cast(Classifier, pl_module), done - 1)
+        model = cast(Classifier, pl_module)
+        # Lightning has moved it away from the device by now.
+        model.to(trainer.strategy.root_device)
+        self._complete(trainer, model)
         if trainer.is_global_zero and self._candidates.scores:
             self._candidates.write(self._folder.candidates)
+
+    def _complete(self, trainer: pl.Trainer, model: Classifier) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        if trainer.global_step > self._judged_step:
+            self._judge(trainer, model, len(self._unfreeze.losses), None)
+        done = len(self._unfreeze.losses)
+        if done and done not in self._judged_phases:
+            self._judge_phase(trainer, model, done - 1)
 
     def _catch_up(self, trainer: pl.Trainer, model: Classifier) -> None:
         if not trainer.fast_dev_run and trainer.current_epoch == len(self._unfreeze.losses) + 1:  # type: ignore[attr-defined]
@@ -166,6 +183,7 @@ class Selection(pl.Callback):
             self._judge_phase(trainer, model, epoch)
         # Said last: until here, a run that is stopped judges the epoch anew.
         self._unfreeze.hear(epoch, scored.log_loss)
+        self._judged_step = trainer.global_step
 
     def _judge_phase(self, trainer: pl.Trainer, model: Classifier, epoch: int) -> None:
         now = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
@@ -218,6 +236,8 @@ class Selection(pl.Callback):
                 if source.is_file():
                     copy_whole(source, target)
         trainer.strategy.barrier()
+        if self._candidates.best is None:
+            return
         if not self._folder.best.is_file():
             _log.warning("the best checkpoint of the resumed run is gone; the best is sought among what follows")
             self._candidates.best = None

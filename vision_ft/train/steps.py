@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,31 @@ class StepSeed(pl.Callback):
         """Seed torch's random numbers."""
         place = (self._seed, trainer.current_epoch, batch_idx, trainer.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1)[0]))
+
+
+class StopAt(pl.Callback):
+    """Ends the run after so many steps of the optimizer.
+
+    Lightning's own ``max_steps`` counts epochs otherwise when a run is resumed, and leaves one out.
+    """
+
+    def __init__(self, steps: int) -> None:
+        """Take the number of steps."""
+        self._steps = steps
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run that is resumed may have made them all."""
+        self._check(trainer)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the count."""
+        self._check(trainer)
+
+    def _check(self, trainer: pl.Trainer) -> None:
+        if trainer.global_step >= self._steps:
+            trainer.should_stop = True
 
 
 class Average(pl.Callback):
@@ -85,10 +111,10 @@ class Average(pl.Callback):
         if self._state is None or trainer.global_step == self._step:
             return
         self._step = trainer.global_step
-        decay = 1 - 1 / max(1, trainer.num_training_batches) if self._decay is None else self._decay
-        network = _network(pl_module)
-        frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
-        pairs = [(self._state[name], now) for name, now in network.state_dict().items() if name not in frozen]
+        steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        decay = 1 - 1 / max(1, steps) if self._decay is None else self._decay
+        # All of them: what was frozen again is still on its way.
+        pairs = [(self._state[name], now) for name, now in _network(pl_module).state_dict().items()]
         with torch.no_grad():
             for average, now in pairs:
                 if not average.is_floating_point():

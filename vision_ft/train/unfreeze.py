@@ -111,6 +111,7 @@ class Unfreeze(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Apply the state of the first epoch; of a resumed run's, Lightning does not always announce the start."""
         self._enter_epoch(trainer, _classifier(pl_module))
+        self._stop_early(trainer, trainer.current_epoch, _classifier(pl_module))
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Apply the state of this epoch."""
@@ -128,9 +129,12 @@ class Unfreeze(pl.Callback):
         """Stop when the last phase has ended early."""
         if (loss := trainer.callback_metrics.get("val/loss")) is not None:
             self.hear(trainer.current_epoch, float(loss))
-        schedule = self.schedule(_classifier(pl_module).network.stages)
+        self._stop_early(trainer, trainer.current_epoch + 1, _classifier(pl_module))
+
+    def _stop_early(self, trainer: pl.Trainer, done: int, model: Classifier) -> None:
+        schedule = self.schedule(model.network.stages)
         early = schedule.begins(self._losses)[-1]
-        if early < schedule.epochs and trainer.current_epoch + 1 >= early:
+        if early < schedule.epochs and done >= early:
             trainer.should_stop = True
 
     def _enter_epoch(self, trainer: pl.Trainer, model: Classifier) -> None:
@@ -142,7 +146,8 @@ class Unfreeze(pl.Callback):
     def _apply(self, model: Classifier, epoch: int) -> frozenset[str]:
         """Freeze and unfreeze for an epoch, and return what trains."""
         rates = self.schedule(model.network.stages).at(epoch, self._losses).rates
-        model.network.train_only(rates, batch_norm_frozen=self._batch_norm_frozen)
+        # Where nothing trains, the head could: several devices cannot share a network without a gradient.
+        model.network.train_only(rates or model.network.stages[-1:], batch_norm_frozen=self._batch_norm_frozen)
         return frozenset(rates)
 
     def _set_rates(self, trainer: pl.Trainer, model: Classifier, epoch: float) -> None:
