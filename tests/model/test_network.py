@@ -94,3 +94,9 @@ def test_features_are_what_the_head_sees() -> None:
         features = net.features(pixels)
         head: Any = net.backbone.get_classifier()  # type: ignore[operator]
         assert torch.allclose(head(features), net(pixels), atol=1e-5)
+
+
+def test_a_network_that_is_all_bfloat16_takes_photos() -> None:
+    """As Lightning makes of it with trainer.precision bf16-true."""
+    net = network("test_resnet").eval().to(torch.bfloat16)
+    assert net(torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)).dtype == torch.bfloat16

@@ -114,6 +114,11 @@ def test_a_wrong_command_line(args: list[str | Path], words: str, capsys: pytest
         ),
         (["--model.head_start", "warm"], "it takes pretrained, zero"),
         (["--run.save_every_steps", "0"], "run.save_every_steps is 0"),
+        (["--run.name", "a/b", "--unfreeze.gradual.every", "0"], "gradual.every is 0, must be 1 or more"),
+        (["--run.name", "a/b"], "run.name is 'a/b'"),
+        (["--trainer.accumulate_grad_batches", "0"], "accumulate_grad_batches is 0, must be 1 or more"),
+        (["--trainer.enable_checkpointing", "false"], "a checkpoint is what is handed over"),
+        (["--trainer.val_check_interval", "9999"], "val_check_interval is 9999, but an epoch has"),
     ],
 )
 def test_a_wrong_setting_makes_no_run(

@@ -82,9 +82,9 @@ class PhotoDataset(Dataset[Sample]):
         """Where a photo lies."""
         return self._paths[row]
 
-    def __getitem__(self, place: Place) -> Sample:
-        """The view of photo ``place[1]`` in epoch ``place[0]``."""
-        epoch, row = place
+    def __getitem__(self, place: Place | int) -> Sample:
+        """The view of photo ``place[1]`` in epoch ``place[0]``; of a row alone, as Lightning asks, the first."""
+        epoch, row = (0, place) if isinstance(place, int) else place
         if get_worker_info() is not None:
             # A worker is one of several processes; OpenCV's own threads would only get in their way.
             cv2.setNumThreads(0)

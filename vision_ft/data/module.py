@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytorch_lightning as pl
 from pytorch_lightning.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
@@ -186,6 +188,10 @@ class PhotoData(pl.LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
+
+    def groups(self, split: str) -> npt.NDArray[np.int64]:
+        """A number for each photo of a part, the same for those that are near-duplicates of each other: (photos,)."""
+        return np.unique(self.manifest.part(split)["group"].to_numpy(), return_inverse=True)[1]
 
     def golden(self) -> list[Path]:
         """Photos that an export is compared on: from validation first, then from training, at most 64."""

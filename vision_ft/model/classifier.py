@@ -147,6 +147,10 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Count from nothing; what a checkpoint brought along is of the epoch before."""
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Forget what was counted of an epoch that is over."""
         for name in ("train/loss", "train/accuracy"):
             self._metric(name).reset()
 

@@ -34,6 +34,10 @@ class Linear:
         """float64 (photos, classes) of inputs (photos, features)."""
         return inputs.double() @ self.weight.T + self.bias
 
+    def to(self, device: torch.device) -> Linear:
+        """The same on another device."""
+        return Linear(self.weight.to(device), self.bias.to(device))
+
     @property
     def is_zero(self) -> bool:
         """Whether it says the same of every photo, each class equally likely."""
@@ -63,8 +67,9 @@ class LinearHead:
             outs = [getattr(layer, "weight", logits).shape[0] for layer in head._layers]
             if not outs or any(inputs.ndim != 2 for inputs in reached) or set(outs) != {logits.shape[1]}:
                 return None
-            ours = head.read().logits(torch.cat(reached, dim=1) / len(reached))
-        off = (ours - logits.double()).abs().max() / logits.double().std().clamp_min(1e-12)
+            ours = head.read().logits((torch.cat(reached, dim=1) / len(reached)).cpu())
+        theirs = logits.cpu().double()
+        off = (ours - theirs).abs().max() / theirs.std().clamp_min(1e-12)
         return head if bool(off < _ALIKE) else None
 
     def inputs(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -74,10 +79,10 @@ class LinearHead:
         return torch.cat([one.float() for one in reached], dim=1) / len(reached)
 
     def read(self) -> Linear:
-        """The head's weights as they are."""
+        """The head's weights as they are, on the CPU: not every device has float64."""
         layers: list[Any] = self._layers
-        weights = [layer.weight.detach().double().flatten(1) for layer in layers]
-        biases = [torch.zeros(len(weights[0])) if layer.bias is None else layer.bias.detach() for layer in layers]
+        weights = [layer.weight.detach().cpu().double().flatten(1) for layer in layers]
+        biases = [torch.zeros(len(weights[0])) if layer.bias is None else layer.bias.detach().cpu() for layer in layers]
         return Linear(torch.cat(weights, dim=1), torch.stack([bias.double() for bias in biases]).mean(0))
 
     def write(self, linear: Linear) -> None:

@@ -65,7 +65,9 @@ class Network(nn.Module):
         return pooled
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        return ((pixels.float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)
+        normal = (pixels.float() / 255 - self.mean.float()) / self.std.float()
+        # A network that is all bfloat16 takes nothing else.
+        return normal.to(self.mean.dtype).permute(0, 3, 1, 2)
 
     def parameters_of(self, stage: str) -> list[tuple[str, nn.Parameter]]:
         """Names (as in this module) and parameters of one stage."""

@@ -6,13 +6,14 @@ import copy
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from vision_ft.model.classifier import Classifier
 from vision_ft.train.run import RunFolder, point_latest
 from vision_ft.train.stop import Stop
 
@@ -135,6 +136,8 @@ class LastCheckpoint(Checkpoint):
         """From here on, a signal ends the command at once."""
         self._stop.waits = False
         self._begin(trainer)
+        # A run that was resumed after its last step has trained nothing since that could have ended the count.
+        cast(Classifier, pl_module).count_anew()
         if trainer.global_step:
             # With the scores of what was judged since the last epoch.
             self._save(trainer)

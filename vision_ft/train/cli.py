@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCL
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
+from vision_ft.data.listing import TRAIN
 from vision_ft.data.module import PhotoData
 from vision_ft.errors import CheckpointError, ConfigError, UsageError
 from vision_ft.model.checkpoint import read_checkpoint
@@ -166,7 +168,10 @@ class VisionCLI(LightningCLI):
         schedule = unfreeze.schedule(self.model.network.stages)
         run: Run = self._get(self.config_init, "run")
         # The photos are read before the run gets a folder: data that cannot be used leaves nothing behind.
-        _ = self.datamodule.manifest
+        batches = math.ceil(len(self.datamodule.manifest.part(TRAIN)) / self.config["fit"]["data"]["batch_size"])
+        interval = settings["val_check_interval"]
+        if isinstance(interval, int) and interval > batches and settings["check_val_every_n_epoch"] is not None:
+            raise ConfigError(f"trainer.val_check_interval is {interval}, but an epoch has {batches} batches")
         self.folder = new_run_folder(run, self.datamodule.folder_name)
         checkpoint = self._get(self.config_init, "ckpt_path")
         resumed = None if checkpoint is None else Path(checkpoint)

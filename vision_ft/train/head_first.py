@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import track
 
 from vision_ft.data.listing import TRAIN, VAL
-from vision_ft.model.classifier import Classifier, judged
-from vision_ft.model.convex import optima
+from vision_ft.model.classifier import Classifier
 from vision_ft.model.head import Linear, LinearHead
 from vision_ft.train.judging import Scored
+from vision_ft.train.regularise import Features, fit_best
 
 _log = logging.getLogger(__name__)
 
@@ -36,24 +36,14 @@ class HeadFit:
     chosen: str
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What reaches the head of some photos, on the device: (photos, features) and (photos,); and which there are."""
-
-    values: torch.Tensor
-    labels: torch.Tensor
-    rows: torch.Tensor
-    photos: int
-
-
 def fit_head(
     trainer: pl.Trainer, model: Classifier, data: Any, pause: Callable[[], None], console: Console
 ) -> HeadFit | None:
     """Train the head to its optimum, in place.
 
     Each photo passes the backbone once, framed as prediction frames it. How strongly the weights are held back, and
-    whether near zero or near those that the head began with, is what gives the lowest log-loss on the validation
-    photos; the head that it began with is kept where none is lower.
+    whether near zero or near those that the head began with, is what gives the lowest log-loss on photos that they were
+    not fitted to (:func:`~vision_ft.train.regularise.fit_best`).
 
     Args:
         trainer: says on which devices and in which precision.
@@ -76,18 +66,20 @@ def fit_head(
         _log.warning("the head of %s is no linear layer; it trains in the phases alone", model.backbone_name)
         return None
     head, train, val = seen
-    start = head.read()
-    found = _best(train, val, start, model.label_smoothing) if trainer.is_global_zero else None
+    start = head.read().to(val.values.device)
+    # A bundle may come from these very photos; what its backbone makes of those it learnt from says nothing.
+    groups = None if model.origin.source.startswith("bundle:") else data.groups(TRAIN)
+    found = fit_best(train, val, start, model.label_smoothing, groups) if trainer.is_global_zero else None
     # Found once, and the same on every device.
     linear, chosen = cast("tuple[Linear, str]", trainer.strategy.broadcast(found))
-    linear = Linear(linear.weight.to(val.values.device), linear.bias.to(val.values.device))
+    linear = linear.to(val.values.device)
     head.write(linear)
     return HeadFit(None if start.is_zero else _score(start, val), _score(linear, val), chosen)
 
 
 def _look(
     trainer: pl.Trainer, model: Classifier, data: Any, pause: Callable[[], None], console: Console
-) -> tuple[LinearHead, _Seen, _Seen] | None:
+) -> tuple[LinearHead, Features, Features] | None:
     loaders = {split: data.plain_dataloader(split) for split in (TRAIN, VAL)}
     bar = track(
         ((split, batch) for split, loader in loaders.items() for batch in loader),
@@ -106,9 +98,11 @@ def _look(
             continue
         head = head or LinearHead.of(model.network, moved.pixels)
         if head is None:
-            return None
+            break
         found[split].append((moved.rows, head.inputs(moved.pixels), moved.labels))
-    if head is None:
+    # All devices must come to the same answer.
+    linear = trainer.strategy.reduce_boolean_decision(head is not None)
+    if head is None or not linear:
         return None
     # A device may have none of a few validation photos.
     none = tuple(column[:0] for column in found[TRAIN][0])
@@ -116,7 +110,7 @@ def _look(
     return head, train, val
 
 
-def _gather(trainer: pl.Trainer, parts: Iterable[tuple[torch.Tensor, ...]], photos: int) -> _Seen:
+def _gather(trainer: pl.Trainer, parts: Iterable[tuple[torch.Tensor, ...]], photos: int) -> Features:
     """All devices' shares together, in the order of the part, whichever device saw which."""
     rows, values, labels = (torch.cat(column) for column in zip(*parts, strict=True))
     if trainer.world_size > 1:
@@ -127,27 +121,13 @@ def _gather(trainer: pl.Trainer, parts: Iterable[tuple[torch.Tensor, ...]], phot
         whole: Any = trainer.strategy.reduce(table, reduce_op="sum")
         rows = whole[:, -1].nonzero().flatten()
         values, labels = whole[rows, :-2], whole[rows, -2].long()
-    return _Seen(values, labels, rows, photos)
+    # Not every device has the float64 that an optimum takes.
+    home = values.device if values.device.type == "cuda" else torch.device("cpu")
+    return Features(values.to(home), labels.to(home), rows.to(home), photos)
 
 
-def _best(train: _Seen, val: _Seen, start: Linear, label_smoothing: float) -> tuple[Linear, str]:
-    zero = Linear(torch.zeros_like(start.weight), torch.zeros_like(start.bias))
-    priors = [(zero, "zero")] + ([] if start.is_zero else [(start, "the pretrained rows")])
-    as_it_was = "left at zero" if start.is_zero else "the pretrained rows as they were"
-    best, lowest, chosen = start, _score(start, val).log_loss, as_it_was
-    for prior, name in priors:
-        losses: list[float] = []
-        for strength, linear in optima(train.values, train.labels, prior, label_smoothing=label_smoothing):
-            losses.append(_score(linear, val).log_loss)
-            if losses[-1] < lowest:
-                best, lowest, chosen = linear, losses[-1], f"held near {name} by {strength:g}"
-            if len(losses) > 3 and min(losses[-3:]) > min(losses[:-3]):
-                break  # only ever looser from here on, and worse
-    return best, chosen
-
-
-def _score(linear: Linear, seen: _Seen) -> Scored:
-    found = judged(linear.logits(seen.values), seen.labels)
-    table = torch.full((2, seen.photos), torch.nan, dtype=torch.float64, device=seen.values.device)
-    table[:, seen.rows] = torch.stack([found.losses.double(), found.right.double()])
+def _score(linear: Linear, part: Features) -> Scored:
+    found = part.judge(linear)
+    table = torch.full((2, part.photos), torch.nan, dtype=torch.float64, device=part.values.device)
+    table[:, part.rows] = torch.stack([found.losses.double(), found.right.double()])
     return Scored(*table.cpu())

@@ -41,14 +41,25 @@ def mistakes(settings: Any) -> list[str]:
     if (size := model["image_size"]) is not None and size < 1:
         faults.append(f"model.image_size is {size}, must be 1 or more")
     if settings.get("unfreeze") is not None:
-        if (steps := settings["trainer"]["max_steps"]) < -1:
-            faults.append(f"trainer.max_steps is {steps}, must be 0 or more, or -1 for no limit")
+        faults += _trainer_faults(settings["trainer"])
         faults += _said(lambda: _filled(Average, settings["ema"]))
         faults += _said(lambda: _filled(Run, settings["run"]))
         stages = () if unknown else stage_names(model["backbone"])
         faults += _said(lambda: _unfreeze_of(settings))
         faults += _said(lambda: _schedule_of(settings["unfreeze"], stages))
     return list(dict.fromkeys(faults))
+
+
+def _trainer_faults(trainer: Any) -> list[str]:
+    """What Lightning would take, or only break on after the photos were read."""
+    faults = []
+    if (steps := trainer["max_steps"]) < -1:
+        faults.append(f"trainer.max_steps is {steps}, must be 0 or more, or -1 for no limit")
+    if (batches := trainer["accumulate_grad_batches"]) < 1:
+        faults.append(f"trainer.accumulate_grad_batches is {batches}, must be 1 or more")
+    if trainer["enable_checkpointing"] is False:
+        faults.append("trainer.enable_checkpointing is false, but a checkpoint is what is handed over; leave it out")
+    return faults
 
 
 def _unfreeze_of(settings: Any) -> Unfreeze:

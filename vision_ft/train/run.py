@@ -34,6 +34,8 @@ class Run:
         """Refuse what cannot be."""
         if self.save_every_steps < 1:
             raise ConfigError(f"run.save_every_steps is {self.save_every_steps}, must be 1 or more")
+        if self.name is not None:
+            _check_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,7 @@ def new_run_folder(run: Run, default_name: str) -> RunFolder:
     if inherited is not None:
         return RunFolder(Path(inherited))
     name = default_name if run.name is None else run.name
-    if not name or name != Path(name).name or name.startswith("."):
-        raise ConfigError(f"run.name is {name!r}, must be a plain name for a folder")
+    _check_name(name)
     parent = Path(run.folder).expanduser() / name
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     latest = parent / _LATEST
@@ -116,6 +117,11 @@ def new_run_folder(run: Run, default_name: str) -> RunFolder:
         raise ConfigError(f"run.folder: {str(parent)!r} cannot hold runs: {error.strerror}") from error
     os.environ[_RUN_OF_THIS_PROCESS] = str(folder.resolve())
     return RunFolder(folder)
+
+
+def _check_name(name: str) -> None:
+    if not name or name != Path(name).name or name.startswith("."):
+        raise ConfigError(f"run.name is {name!r}, must be a plain name for a folder")
 
 
 def point_latest(folder: RunFolder) -> None:

@@ -63,6 +63,20 @@ class Gradual:
     final_epochs: int | None = None
     final_lr: float = 0.02
 
+    def faults(self) -> list[str]:
+        """What is out of range, in words."""
+        checks = [
+            (self.head_epochs is None or self.head_epochs >= 0, "head_epochs", self.head_epochs, "0 or more"),
+            (self.every >= 1, "every", self.every, "1 or more"),
+            (self.until is None or self.until >= 0, "until", self.until, "0 or more"),
+            (0 < self.head_lr < math.inf, "head_lr", self.head_lr, "above 0"),
+            (0 < self.lr < math.inf, "lr", self.lr, "above 0"),
+            (0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "above 0 and at most 1"),
+            (self.final_epochs is None or self.final_epochs >= 1, "final_epochs", self.final_epochs, "1 or more"),
+            (0 <= self.final_lr <= 1, "final_lr", self.final_lr, "in [0, 1]"),
+        ]
+        return [f"unfreeze.gradual.{name} is {value:g}, must be {fit}" for fine, name, value, fit in checks if not fine]
+
     def phases(self, stages: int, *, head_fitted: bool = True) -> list[Phase]:
         """The rule spelt out.
 

@@ -90,13 +90,7 @@ class Unfreeze(pl.Callback):
         if self._phases is not None:
             return Schedule(self._phases, stages, self._patience)
         rule = self._gradual
-        counts = {"head_epochs": rule.head_epochs, "until": rule.until}
-        faults = [
-            f"unfreeze.gradual.{name} is {count}, must be 0 or more"
-            for name, count in counts.items()
-            if count is not None and count < 0
-        ]
-        if faults:
+        if faults := rule.faults():
             raise ConfigError("; ".join(faults))
         phases = rule.phases(len(stages), head_fitted=self.fit_head)
         if not phases and not self.fit_head:
