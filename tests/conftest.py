@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import os
+
+if (worker_count := os.environ.get("PYTEST_XDIST_WORKER_COUNT")) is not None:
+    # Said before torch is imported: tests that run side by side would only get in each other's way.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(worker_count))))
+
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +23,14 @@ from vision_ft.supply.draw import draw_set
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
 
+OFFLINE = REPOSITORY / "tests/offline"
+
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The variables for a process of its own: it finds the package, and stays off the network."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (OFFLINE, REPOSITORY))), **more}
 
 
 def shared(name: str) -> Path:
@@ -56,7 +69,7 @@ def command() -> Command:
         done = subprocess.run(
             [sys.executable, "-m", "vision_ft", *map(str, args)],
             cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            env=environment(),
             input=stdin,
             capture_output=True,
             text=True,
@@ -85,6 +98,31 @@ def folder_of(tmp_path: Path) -> Callable[[dict[str, int]], Path]:
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def _network_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where every attempt to reach out is written down, in this process as in those that it starts."""
+    log = tmp_path_factory.mktemp("network") / "log"
+    log.touch()
+    os.environ["VISION_FT_NETWORK_LOG"] = str(log)
+    runpy.run_path(str(OFFLINE / "sitecustomize.py"))
+    return log
+
+
+@pytest.fixture(autouse=True)
+def _off_the_network(request: pytest.FixtureRequest, _network_log: Path) -> Iterator[None]:
+    """No test reaches the network, nor this machine's own address unless VISION_FT_LOOPBACK is set.
+
+    What tries is told that there is none; a test in which that is meant is marked ``network_refused``.
+    """
+    before = _network_log.stat().st_size
+    yield
+    tried = _network_log.read_text()[before:]
+    if request.node.get_closest_marker("network_refused"):
+        assert tried, "marked network_refused, but nothing reached out"
+    else:
+        assert not tried, f"reached out to the network:\n{tried}"
 
 
 @pytest.fixture(autouse=True)

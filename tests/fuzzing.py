@@ -63,11 +63,14 @@ class Room:
     """Decodes photos where a crash, a hang or a flood does no harm; a context manager."""
 
     def __init__(self, decoder: str = "vision_ft.imaging:decode") -> None:
+        # Not in the process that decodes: its memory is measured.
+        from tests.conftest import environment
+
         root = Path(__file__).resolve().parents[1]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzzing", decoder],
             cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"},
+            env=environment(OPENBLAS_NUM_THREADS="1"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

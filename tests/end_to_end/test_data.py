@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.audit.conftest import spoil
-from tests.conftest import REPOSITORY, Command, fails_with
+from tests.conftest import Command, environment, fails_with
 from vision_ft.data.manifest import Manifest
 from vision_ft.supply.draw import draw_set
 
@@ -236,10 +236,10 @@ def test_a_label_that_was_mended_by_hand_is_told(drawings: Path, tmp_path: Path,
 
 def test_a_reader_that_goes_away_changes_nothing(pets: Path, tmp_path: Path) -> None:
     run = f"{shlex.quote(sys.executable)} -m vision_ft data"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    variables = environment()
     for verb, code in (("check", 3), ("prepare --out ready", 0)):
         line = f"{run} {verb} {shlex.quote(str(pets))} --no-suspects | true; exit ${{PIPESTATUS[0]}}"
-        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, timeout=120)
+        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=variables, capture_output=True, timeout=120)
         assert done.returncode == code, done.stderr
     assert (tmp_path / "ready/manifest.csv").exists()
     assert (tmp_path / "checks/my pets/findings.csv").exists()
@@ -272,7 +272,7 @@ def test_answers_on_a_terminal(pets: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "vision_ft", "data", "prepare", str(pets), "--no-suspects", "--out", "ready"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=environment(),
         stdin=other,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import shutil
 import signal
 import subprocess
@@ -13,13 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
 
 import vision_ft
-from tests.conftest import REPOSITORY, Command, fails_with, lines
+from tests.conftest import REPOSITORY, Command, environment, fails_with, lines
 from vision_ft.model.checkpoint import read_checkpoint
 
 CONFIG = REPOSITORY / "configs" / "quickstart.yaml"
@@ -391,7 +389,7 @@ def test_a_table_whose_reader_goes_away_is_no_error(run: Path, place: Path) -> N
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=place,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -403,7 +401,7 @@ def test_ctrl_c_ends_with_130(run: Path, place: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "vision_ft", *small(place, "stopped"), "--trainer.max_epochs", "500"],
         cwd=place,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -416,46 +414,3 @@ def test_ctrl_c_ends_with_130(run: Path, place: Path) -> None:
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "interrupted" in errors
-
-
-DDP = """
-import sys
-import torch
-import pytorch_lightning as pl
-from vision_ft.train.cli import VisionCLI
-
-cli = VisionCLI(sys.argv[1:])
-sums = torch.stack([p.detach().double().sum() for p in cli.model.network.parameters()])
-moved = cli.trainer.strategy.all_gather(sums)
-if cli.trainer.is_global_zero:
-    assert moved.shape[0] == 2, moved.shape
-    print("ranks differ by", float((moved[0] - moved[1]).abs().max()))
-"""
-
-
-def test_two_processes_stay_together_across_an_unfreeze(run: Path, place: Path, command: Command) -> None:
-    """What was frozen when the network was wrapped is synchronised after it is unfrozen (pytorch-lightning #20340)."""
-    script = place / "ddp.py"
-    script.write_text(DDP)
-    args = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.num_workers", "0"]
-    done = subprocess.run(
-        [sys.executable, script, *small(place, "ddp"), *args],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (line,) = [line for line in lines(done) if line.startswith("ranks differ by")]
-    assert float(line.split()[-1]) == 0
-    assert len([path for path in (place / "runs/ddp").iterdir() if not path.is_symlink()]) == 1
-    assert np.isfinite(float(line.split()[-1]))
-    # The head's optimum is the same on one device and on two, each having looked at half of the photos.
-    command(*small(place, "one"), "--unfreeze.phases", "[]", cwd=place)
-    ours, theirs = (
-        next(row for row in candidates(place / "runs" / name / "latest") if row["weights"] == "head alone")
-        for name in ("ddp", "one")
-    )
-    assert float(ours["log_loss"]) == pytest.approx(float(theirs["log_loss"]), abs=1e-4)

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import REPOSITORY, Command, fails_with
+from tests.conftest import Command, environment, fails_with
 from tests.supply.server import Server
 from vision_ft import cli
 from vision_ft.supply.catalogue import DATA_SETS, DataSet, RemoteFile
@@ -214,7 +213,7 @@ def test_ctrl_c_leaves_what_came(server: Server, pets: DataSet, fetch: Fetch) ->
     server.stalls, server.cuts = True, [200_000]
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, file.url, file.sha256, str(file.size)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        env=environment(),
         stderr=subprocess.PIPE,
         text=True,
     )
