@@ -60,6 +60,25 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Ancestor:
+    """A model that training went on from, as its own spec tells of it.
+
+    Attributes:
+        sha256: of its weights.
+        source: what it began from itself, as the user named it.
+        classes: what it told apart.
+        data: fingerprint and number of photos of each part of the data that it was trained on.
+        created: date and time, ISO 8601 with offset.
+    """
+
+    sha256: str
+    source: str
+    classes: tuple[str, ...]
+    data: dict[str, Any]
+    created: str
+
+
+@dataclass(frozen=True)
 class WeightsOrigin:
     """Which pretrained weights training began from.
 
@@ -69,12 +88,20 @@ class WeightsOrigin:
             ``random:``, where nothing was loaded.
         digest_of: ``"file"`` or ``"tensors"``.
         licence: of the weights, as far as their source states one.
+        ancestors: for ``bundle:``, the models that were gone on from, the first one first and that bundle's last.
     """
 
     source: str
     sha256: str | None
     digest_of: str = "file"
     licence: str | None = None
+    ancestors: tuple[Ancestor, ...] = ()
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> WeightsOrigin:
+        """The inverse of ``dataclasses.asdict``."""
+        ancestors = (Ancestor(**{**one, "classes": tuple(one["classes"])}) for one in record.get("ancestors", ()))
+        return cls(**{**record, "ancestors": tuple(ancestors)})
 
 
 @dataclass(frozen=True)
@@ -155,7 +182,7 @@ class ModelSpec:
                 **record,
                 "classes": tuple(record["classes"]),
                 "preprocessing": preprocessing_from(record["preprocessing"]),
-                "weights": WeightsOrigin(**record["weights"]),
+                "weights": WeightsOrigin.from_record(record["weights"]),
                 "thresholds": Thresholds(**record["thresholds"]),
             }
         )

@@ -84,6 +84,29 @@ def test_the_weights_go_on_to_timm_and_to_the_next_run(bundle: Path, checkpoint_
     assert not again["fc.weight"][0].any()
 
 
+def test_a_renamed_class_keeps_its_row(bundle: Path) -> None:
+    state = safetensors.torch.load_file(bundle / "weights.safetensors")
+    built = build("resnet18", f"bundle:{bundle}", ("dog", "kitty"), renamed={"cat": "kitty"})
+    assert built.known == ("dog", "kitty")
+    assert torch.equal(built.module.state_dict()["fc.weight"], state["fc.weight"].flip(0))
+
+
+@pytest.mark.parametrize(
+    ("renamed", "source", "words"),
+    [
+        ({"cot": "kitty"}, None, r"no class 'cot' \(did you mean 'cat'\?\)"),
+        ({"cat": "kity"}, None, r"the data has no class 'kity' \(did you mean 'kitty'\?\)"),
+        ({"cat": "dog"}, None, "two classes would have one name: dog, dog"),
+        ({"cat": "kitty"}, "random:", "random: has none"),
+    ],
+)
+def test_names_that_do_not_fit(renamed: dict[str, str], source: str | None, words: str, bundle: Path) -> None:
+    from vision_ft.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=words):
+        build("resnet18", source or f"bundle:{bundle}", ("dog", "kitty"), renamed=renamed)
+
+
 def test_a_bundle_of_another_backbone_is_refused(bundle: Path) -> None:
     from vision_ft.errors import WeightsError
 
@@ -210,7 +233,13 @@ def test_the_spec_says_where_the_model_comes_from(bundle: Path) -> None:
     spec = json.loads((bundle / "spec.json").read_text())
     assert spec["classes"] == ["cat", "dog"]
     assert spec["backbone"] == "resnet18"
-    assert spec["weights"] == {"source": "random:", "sha256": None, "digest_of": "file", "licence": None}
+    assert spec["weights"] == {
+        "source": "random:",
+        "sha256": None,
+        "digest_of": "file",
+        "licence": None,
+        "ancestors": [],
+    }
     assert spec["data"]["photos"] == {"train": 56, "val": 12, "test": 12}
     assert len(spec["data"]["fingerprint"]) == 64
     assert {"torch", "timm", "onnx", "onnxruntime", "vision-ft", "python"} <= set(spec["versions"])

@@ -6,11 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from vision_ft.audit.findings import Found
-from vision_ft.data.listing import TEST, TRAIN, VAL
+from vision_ft.data.listing import RANK
 from vision_ft.data.survey import Survey
-
-# Which copy is kept where two sides have one: what is measured on must not change.
-RANK = {TEST: 0, VAL: 1, TRAIN: 2, None: 3}
 
 
 def copy_findings(seen: Survey) -> Iterator[Found]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import polars as pl
 
-from vision_ft.audit.copies import RANK
 from vision_ft.audit.known import known_faults, right_label
+from vision_ft.data.listing import RANK
 from vision_ft.data.manifest import Manifest
 
 # Of a pair that disagrees, nothing says which one is right.

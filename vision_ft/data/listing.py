@@ -12,6 +12,8 @@ import polars as pl
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)
+# Which copy is kept where two sides have one: what is measured on must not change.
+RANK = {TEST: 0, VAL: 1, TRAIN: 2, None: 3}
 # What people call them, in any case of letters.
 SPLIT_NAMES = {"train": TRAIN, "training": TRAIN, "val": VAL, "valid": VAL, "validation": VAL, "test": TEST}
 

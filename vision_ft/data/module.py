@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from vision_ft.data.augment import Augmentation
 from vision_ft.data.dealing import deal, describe
+from vision_ft.data.earlier import kept_parts, parts_before
 from vision_ft.data.layout import AUTO, list_photos
 from vision_ft.data.listing import TEST, TRAIN, VAL
 from vision_ft.data.loading import PhotoDataset, PhotoSampler, Sample
@@ -45,6 +46,7 @@ class PhotoData(pl.LightningDataModule):
         batch_size: int = 32,
         num_workers: int | None = None,
         max_unreadable: float = 0.05,
+        earlier: str | None = None,
         seed: int = 0,
     ) -> None:
         """List the folder; photos are read in :meth:`setup`.
@@ -61,6 +63,9 @@ class PhotoData(pl.LightningDataModule):
             batch_size: photos a step, on each device.
             num_workers: processes that read photos; fitted to the machine if not given.
             max_unreadable: the share of photos that may be unreadable before the run is stopped.
+            earlier: the manifest of an earlier run or of data prepare: photos that are in it keep their sides, so that
+                a model that learnt from some of them is not measured on these. Going on from a bundle, it is that of
+                the bundle's run if not given.
             seed: of the order of photos and of their random views; the command line takes it from seed_everything.
 
         Raises:
@@ -75,6 +80,8 @@ class PhotoData(pl.LightningDataModule):
         self._batch_size = batch_size
         self._num_workers = num_workers
         self._max_unreadable = max_unreadable
+        self._earlier = None if earlier is None else Path(earlier).expanduser()
+        self._kept: dict[str, str] = {}
         self._seed = seed
         self._manifest: Manifest | None = None
         self._framing: Framing | None = None
@@ -119,7 +126,10 @@ class PhotoData(pl.LightningDataModule):
     def _read(self) -> Manifest:
         manifest = manifest_of(self._listing)
         check_readable(manifest, self._max_unreadable)
-        return deal(manifest, self._split)
+        if self._earlier is not None:
+            before = Manifest.read(self._earlier, self._earlier.parent, ())
+            self._kept = kept_parts(manifest, parts_before([before]))
+        return deal(manifest, self._split, self._kept)
 
     @property
     def _has_all_sides(self) -> bool:
@@ -131,6 +141,8 @@ class PhotoData(pl.LightningDataModule):
         lines = [*self._listing.notes, describe(self.manifest)]
         if self._split != Split() and self._has_all_sides:
             lines.append("data.split is of no account: every photo's side is given")
+        if self._earlier is not None:
+            lines.append(f"{len(self._kept)} of them keep the side that they had in {self._earlier}")
         if broken := self.manifest.unreadable.height:
             lines += [f"{broken} cannot be read and {'is' if broken == 1 else 'are'} left out:"]
             lines += describe_unreadable(self.manifest)

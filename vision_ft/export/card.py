@@ -44,6 +44,7 @@ def model_card(spec: ModelSpec) -> str:
         "",
         f"Photos: {_counts(spec.data.get('photos', {}))}. Fingerprint: `{spec.data.get('fingerprint', 'unknown')}`.",
         "",
+        *_lineage(spec),
         "The probabilities are uncalibrated, and every picture is given one of the classes, whatever is on it.",
         "",
     ]
@@ -57,6 +58,20 @@ def _row(part: str, figures: dict[str, Any]) -> str:
         f"| {part} | {figures['photos']} | {figures['accuracy']:.2%} ({low:.2%} to {high:.2%}) "
         f"| {figures['log_loss']:.4f} ({loss_low:.4f} to {loss_high:.4f}) |"
     )
+
+
+def _lineage(spec: ModelSpec) -> list[str]:
+    """What the model goes back to, for one that went on from another."""
+    ancestors = spec.weights.ancestors
+    if not ancestors:
+        return []
+    rows = [
+        f"{number}. {one.created}, from `{one.source}`: {', '.join(one.classes)}; photos: "
+        f"{_counts(one.data.get('photos', {}))}, fingerprint `{one.data.get('fingerprint', 'unknown')}`; weights "
+        f"`{one.sha256}`"
+        for number, one in enumerate(ancestors, 1)
+    ]
+    return ["## Lineage", "", "Training went on from earlier models, the first one first:", "", *rows, ""]
 
 
 def _counts(photos: dict[str, int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlparse
@@ -35,11 +35,13 @@ class Backbone:
         module: timm's network; float (photos, 3, height, width) in, logits (photos, classes) out.
         preprocessing: as the weights were trained.
         origin: which weights were loaded.
+        known: the classes whose rows of the head came along with them.
     """
 
     module: nn.Module
     preprocessing: Preprocessing
     origin: WeightsOrigin
+    known: tuple[str, ...] = ()
 
 
 def build(
@@ -49,6 +51,7 @@ def build(
     image_size: int | None = None,
     *,
     keep_head: bool = True,
+    renamed: Mapping[str, str] | None = None,
     **settings: float,
 ) -> Backbone:
     """Build a backbone with a head for some classes.
@@ -62,10 +65,11 @@ def build(
         classes: names in the order of the logits.
         image_size: height and width of the network's input; the weights' own if not given.
         keep_head: whether rows of the head are kept at all.
+        renamed: the names that classes of a bundle have among these, by those that they had.
         settings: timm's own arguments for the network, such as ``drop_rate``.
 
     Raises:
-        ConfigError: timm has no such backbone, or it does not take that size or that setting.
+        ConfigError: timm has no such backbone, it does not take that size or that setting, or ``renamed`` does not fit.
         WeightsError: the weights cannot be had or do not fit.
     """
     parsed = reading.parse_source(source)
@@ -78,10 +82,16 @@ def build(
         _try_size(name, module, image_size)
     clear_head(module)
     loaded = loaded or _read(parsed, name)
+    if loaded is None and renamed:
+        raise ConfigError("model.renamed is for the classes of a bundle, and random: has none")
     if loaded is None:
         return Backbone(module, preprocessing_of(module, image_size), WeightsOrigin(str(parsed), None))
-    fit_in(module, loaded, classes, parsed, keep_head=keep_head)
-    return Backbone(module, preprocessing_of(module, image_size), loaded.origin)
+    if renamed:
+        loaded = loaded.renamed(renamed, classes)
+    rows = loaded.rows_for(classes) if keep_head else {}
+    fit_in(module, loaded.state, rows, parsed)
+    known = tuple(classes[row] for row in rows)
+    return Backbone(module, preprocessing_of(module, image_size), loaded.origin, known)
 
 
 def check_name(name: str) -> None:

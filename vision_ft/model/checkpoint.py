@@ -33,6 +33,7 @@ class Record:
         weights: where training began.
         data: root, fingerprint, counts and golden photos of the data trained on; empty where there was none.
         chosen: which weights these are and how they did on the validation part, where they were chosen for it.
+        lora: the stages that have adapters and their rank, where the tensors are those of a network with adapters.
         resumable: whether training can go on from it: it holds the optimizer's state too.
     """
 
@@ -43,6 +44,7 @@ class Record:
     weights: WeightsOrigin
     data: dict[str, Any]
     chosen: dict[str, Any]
+    lora: tuple[tuple[str, ...], int] | None
     resumable: bool
 
     @classmethod
@@ -64,9 +66,10 @@ class Record:
             classes=tuple(record["classes"]),
             image_size=record["image_size"],
             preprocessing=preprocessing_from(record["preprocessing"]),
-            weights=WeightsOrigin(**record["weights"]),
+            weights=WeightsOrigin.from_record(record["weights"]),
             data=checkpoint.get(DATA, {}),
             chosen=record.get("chosen") or {},
+            lora=(tuple(lora["stages"]), lora["rank"]) if (lora := record.get("lora")) else None,
             resumable="optimizer_states" in checkpoint,
         )
 
@@ -109,20 +112,29 @@ def network_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_network(path: Path) -> tuple[Network, Record]:
-    """The network of a checkpoint, in eval mode, and its record.
+    """The network of a checkpoint, adapters added up, in eval mode, and its record.
 
     Raises:
         CheckpointError: as :func:`read_checkpoint`.
     """
     record, state = read_checkpoint(path)
-    network = Network(create(record.backbone, len(record.classes), record.image_size), record.preprocessing)
+    network = _network_of(record)
     try:
+        if record.lora is not None:
+            network.adapt(*record.lora)
         network.load_state_dict(_of_network(state))
     except RuntimeError as error:
         raise CheckpointError(
             f"{str(path)!r}: its tensors do not fit timm's {record.backbone}; was it written with another timm?"
         ) from error
+    if record.lora is not None:
+        with_adapters, network = network, _network_of(record)
+        network.load_state_dict(with_adapters.plain_state())
     return network.eval(), record
+
+
+def _network_of(record: Record) -> Network:
+    return Network(create(record.backbone, len(record.classes), record.image_size), record.preprocessing)
 
 
 def _of_network(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -81,6 +81,7 @@ class Classifier(pl.LightningModule):
         mixup: float = 0.0,
         cutmix: float = 0.0,
         head_start: Literal["pretrained", "zero"] = "pretrained",
+        renamed: dict[str, str] | None = None,
     ) -> None:
         """Build the network and load its weights.
 
@@ -100,6 +101,7 @@ class Classifier(pl.LightningModule):
                 each batch gets the one or the other.
             head_start: whether the head begins with the rows of the pretrained classifier that stand for these classes
                 (ImageNet's, or those of a bundle), where there are such, or from zero.
+            renamed: going on from a bundle, the new names of classes by their old ones, so that their rows are found.
 
         Raises:
             ConfigError: a setting is out of range, or timm has no such backbone.
@@ -120,12 +122,15 @@ class Classifier(pl.LightningModule):
         self._weight_decay = weight_decay
         self.label_smoothing = label_smoothing
         settings = {timms: share for timms, share in asked.values() if share is not None}
-        built = build(backbone, weights, classes, image_size, keep_head=head_start == "pretrained", **settings)
+        keep_head = head_start == "pretrained"
+        built = build(backbone, weights, classes, image_size, keep_head=keep_head, renamed=renamed, **settings)
         self.origin: WeightsOrigin = built.origin
+        self.known = built.known
         self.network = Network(built.module, built.preprocessing)
         self.unreadable: dict[str, str] = {}
         # What a checkpoint is to say of the weights in it.
         self.chosen: dict[str, Any] | None = None
+        self._lora: tuple[tuple[str, ...], int] | None = None
         self._mixing = Mixing(len(classes), mixup, cutmix)
         self._metrics = torch.nn.ModuleDict()
         for part in ("train", "val", "test"):
@@ -134,6 +139,11 @@ class Classifier(pl.LightningModule):
         for name in ("train/loss", "train/accuracy"):
             # A run that is resumed in the middle of an epoch goes on counting.
             self._metric(name).persistent(True)
+
+    def adapt(self, stages: Sequence[str], rank: int) -> None:
+        """Put low-rank adapters beside the layers of some stages; see :meth:`Network.adapt`."""
+        self.network.adapt(stages, rank)
+        self._lora = (tuple(stages), rank)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -232,14 +242,21 @@ class Classifier(pl.LightningModule):
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "weights": dataclasses.asdict(self.origin),
             "chosen": self.chosen,
+            "lora": None if self._lora is None else {"stages": list(self._lora[0]), "rank": self._lora[1]},
         }
+        if self.chosen is not None and self._lora is not None:
+            # What is kept to be used is a network like any other.
+            plain = {f"network.{name}": tensor for name, tensor in self.network.plain_state().items()}
+            rest = {name: value for name, value in checkpoint["state_dict"].items() if not name.startswith("network.")}
+            checkpoint["state_dict"] = {**plain, **rest}
+            checkpoint[RECORD]["lora"] = None
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another network, and take over where its weights came from."""
         record = Record.of(checkpoint, "--ckpt_path")
-        ours = (self.backbone_name, self.classes, dataclasses.asdict(self.preprocessing))
-        theirs = (record.backbone, record.classes, dataclasses.asdict(record.preprocessing))
-        names = ("model.backbone", "classes", "preprocessing")
+        ours = (self.backbone_name, self.classes, dataclasses.asdict(self.preprocessing), self._lora)
+        theirs = (record.backbone, record.classes, dataclasses.asdict(record.preprocessing), record.lora)
+        names = ("model.backbone", "classes", "preprocessing", "the stages and the rank of lora")
         if wrong := [
             f"{name} is {mine}, in the checkpoint {other}"
             for name, mine, other in zip(names, ours, theirs, strict=True)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from vision_ft.model.stages import stages_of
+from vision_ft.errors import ConfigError
+from vision_ft.model.lora import add_adapters, is_adapter, merged, plain_name, unmerged
+from vision_ft.model.stages import HEAD, Stages, stages_of
 from vision_ft.spec import Preprocessing
+
+_log = logging.getLogger(__name__)
 
 
 class Network(nn.Module):
@@ -19,6 +24,7 @@ class Network(nn.Module):
     Attributes:
         stages: the names of what can be frozen, from the bottom to the head.
         preprocessing: what a photo goes through before :meth:`forward`.
+        adapted: the stages that have adapters.
     """
 
     mean: torch.Tensor
@@ -37,6 +43,7 @@ class Network(nn.Module):
         self.stages = self._stages.names
         self._frozen: frozenset[str] = frozenset()
         self._batch_norm_frozen = False
+        self.adapted: tuple[str, ...] = ()
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logits of framed photos.
@@ -69,6 +76,51 @@ class Network(nn.Module):
         # A network that is all bfloat16 takes nothing else.
         return normal.to(self.mean.dtype).permute(0, 3, 1, 2)
 
+    def adapt(self, stages: Sequence[str], rank: int) -> None:
+        """Put low-rank adapters beside the layers of some stages; they change nothing until they are trained.
+
+        Args:
+            stages: names out of :attr:`stages`.
+            rank: of the adapters.
+
+        Raises:
+            ConfigError: none of them has a layer that could have one.
+        """
+        framing = self.preprocessing.framing
+        training = self.training
+        self.eval()
+        before = self._stages
+        modules = [name for name, stage in before.of_module.items() if stage in stages]
+        found = add_adapters(self.backbone, modules, rank, torch.zeros(1, 3, framing.height, framing.width))
+        if not found:
+            raise ConfigError(f"unfreeze: no layer of {', '.join(stages)} takes an adapter; train without lora")
+        if bare := [stage for stage in stages if stage not in {before.of_module[name] for name in found}]:
+            _log.warning("no layer of %s takes an adapter; nothing of it trains in phases with lora", ", ".join(bare))
+        self._stages = Stages(
+            names=before.names,
+            of_tensor={
+                name: before.of_tensor[plain_name(name)]
+                for kind in (self.backbone.named_parameters(), self.backbone.named_buffers())
+                for name, _ in kind
+            },
+            of_module={
+                name: before.of_module[plain_name(name)]
+                for name, _ in self.backbone.named_modules()
+                if plain_name(name) in before.of_module
+            },
+        )
+        self.adapted = tuple(stages)
+        self.train(training)
+
+    def plain_state(self) -> dict[str, torch.Tensor]:
+        """The tensors as they act, adapters added up, under the names that they have without adapters."""
+        state = dict(self.state_dict())
+        return merged(self, state) if self.adapted else state
+
+    def load_plain_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Take over what :meth:`plain_state` gave; adapters then add nothing."""
+        self.load_state_dict(unmerged(self, state) if self.adapted else state)
+
     def parameters_of(self, stage: str) -> list[tuple[str, nn.Parameter]]:
         """Names (as in this module) and parameters of one stage."""
         of = self._stages.of_tensor
@@ -81,7 +133,7 @@ class Network(nn.Module):
         of = self._stages.of_tensor
         return [(f"backbone.{name}", buffer) for name, buffer in self.backbone.named_buffers() if of[name] == stage]
 
-    def train_only(self, stages: Iterable[str], *, batch_norm_frozen: bool) -> None:
+    def train_only(self, stages: Iterable[str], *, batch_norm_frozen: bool, adapters: bool = False) -> None:
         """Let some stages train and freeze the others.
 
         A frozen stage takes no gradient and is in eval mode whole: its BatchNorm keeps its statistics, and its
@@ -91,13 +143,15 @@ class Network(nn.Module):
             stages: names out of :attr:`stages`.
             batch_norm_frozen: whether BatchNorm in stages that train keeps its statistics too; its scale and shift
                 train all the same.
+            adapters: whether adapters train in the place of everything else; the head has none, and trains itself.
         """
         trained = frozenset(stages)
         self._frozen = frozenset(self.stages) - trained
         self._batch_norm_frozen = batch_norm_frozen
         for stage in self.stages:
-            for _, parameter in self.parameters_of(stage):
-                parameter.requires_grad_(stage in trained)
+            for name, parameter in self.parameters_of(stage):
+                means_it = stage == HEAD or is_adapter(name) == adapters
+                parameter.requires_grad_(stage in trained and means_it)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:

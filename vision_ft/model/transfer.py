@@ -12,7 +12,7 @@ import torch
 
 from vision_ft.errors import WeightsError
 from vision_ft.model.stages import classifier_names, is_below, linear_head_names, linear_heads
-from vision_ft.model.weights import Loaded, Source, State
+from vision_ft.model.weights import Source, State
 
 _log = logging.getLogger(__name__)
 
@@ -30,22 +30,21 @@ def clear_head(module: Any) -> None:
                 parameter.zero_()
 
 
-def fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source, *, keep_head: bool = True) -> None:
+def fit_in(module: Any, tensors: State, rows: Mapping[int, Sequence[int]], source: Source) -> None:
     """Load tensors, all but the classifier's, and of the classifier's the rows of known classes.
 
     Args:
         module: timm's network; changed in place.
-        loaded: what was read.
-        classes: what the rows of the network's classifier stand for.
+        tensors: what was read.
+        rows: for rows of the network's classifier, those of the tensors' that say something of the same class.
         source: named in errors.
-        keep_head: whether the classifier's rows are taken over at all.
 
     Raises:
         WeightsError: tensors are missing, unknown or of another shape.
     """
     target: State = module.state_dict()
     head = {name for name in target if is_below(name, classifier_names(module))}
-    state = _as_timm_shapes(module, loaded.state, head)
+    state = _as_timm_shapes(module, tensors, head)
     missing = [name for name in target if name not in state and name not in head]
     wrong = [name for name in target if name in state and name not in head and state[name].shape != target[name].shape]
     unknown = [name for name in state if name not in target]
@@ -56,7 +55,6 @@ def fit_in(module: Any, loaded: Loaded, classes: Sequence[str], source: Source, 
             "name the backbone that the file was trained with"
         )
     kept = {name: state[name] for name in target if name in state and name not in head}
-    rows = loaded.rows_for(classes) if keep_head else {}
     if rows:
         linear = {f"{name}.{part}" for name in linear_head_names(module) for part in ("weight", "bias")}
         # A norm within the head belongs to the features and not to the classes: it comes along as it is.

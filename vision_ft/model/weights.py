@@ -13,7 +13,7 @@ import hashlib
 import importlib.util
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +21,9 @@ import safetensors.torch
 import torch
 from timm.models import clean_state_dict
 
-from vision_ft.errors import WeightsError
+from vision_ft.errors import ConfigError, WeightsError, nearest
 from vision_ft.model import imagenet
-from vision_ft.spec import SPEC_FILE, WEIGHTS_FILE, ModelSpec, WeightsOrigin
+from vision_ft.spec import SPEC_FILE, WEIGHTS_FILE, Ancestor, ModelSpec, WeightsOrigin
 
 Kind = Literal["builtin", "timm", "file", "bundle", "random"]
 State = dict[str, torch.Tensor]
@@ -96,6 +96,31 @@ class Loaded:
         if self.imagenet:
             return dict(enumerate(imagenet.rows_of(classes) or []))
         return {new: [self.classes.index(name)] for new, name in enumerate(classes) if name in self.classes}
+
+    def renamed(self, names: Mapping[str, str], classes: Sequence[str]) -> Loaded:
+        """The same weights under new names of classes.
+
+        Args:
+            names: the new name by the old one.
+            classes: of the data, to say what a new name may be.
+
+        Raises:
+            ConfigError: an old name is none of these weights', a new one is not the data's, or two come out the same.
+        """
+        if not self.classes:
+            raise ConfigError("model.renamed is for the classes of a bundle, and these weights are of none")
+        after = tuple(names.get(name, name) for name in self.classes)
+        faults = [
+            f"the bundle has no class {old!r}{nearest(old, self.classes)}" for old in names if old not in self.classes
+        ]
+        faults += [
+            f"the data has no class {new!r}{nearest(new, classes)}" for new in names.values() if new not in classes
+        ]
+        if not faults and len(set(after)) < len(after):
+            faults.append(f"two classes would have one name: {', '.join(after)}")
+        if faults:
+            raise ConfigError(f"model.renamed: {'; '.join(faults)}")
+        return replace(self, classes=after)
 
 
 def parse_source(text: str) -> Source:
@@ -190,7 +215,10 @@ def read_bundle(source: Source, backbone: str) -> Loaded:
     digest = hashlib.sha256(data).hexdigest()
     if digest != spec.files.get(WEIGHTS_FILE):
         raise WeightsError(f"model.weights: {str(path)!r} was changed after it was written; export the model again")
-    origin = WeightsOrigin(str(source), digest, licence=spec.weights.licence)
+    parent = Ancestor(digest, spec.weights.source, spec.classes, spec.data, spec.created)
+    origin = WeightsOrigin(
+        str(source), digest, licence=spec.weights.licence, ancestors=(*spec.weights.ancestors, parent)
+    )
     return Loaded(safetensors.torch.load(data), origin, classes=spec.classes)
 
 

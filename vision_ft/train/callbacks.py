@@ -57,7 +57,7 @@ class EpochLines(pl.Callback):
             return
         schedule = self._unfreeze.schedule(pl_module.network.stages)  # type: ignore[union-attr, arg-type]
         trained = list(schedule.at(trainer.current_epoch, self._unfreeze.losses).rates)
-        which = trained[0] if len(trained) == 1 else f"{trained[0]} to {trained[-1]}"
+        which = " to ".join(dict.fromkeys([*trained[:1], *trained[-1:]])) or "nothing trained"
         shown = ", ".join(
             f"{name.replace('/', ' ')} {figures[name]:.4f}"
             for name in ("train/loss", "val/loss", "val/accuracy")

@@ -53,6 +53,18 @@ def copy_whole(source: Path, target: Path) -> None:
         shutil.copyfile(source, unfinished)
 
 
+class OneFolder(pl.Callback):
+    """Lets all processes of a run have the folder that the first of them made."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        """Take the folder as this process knows it."""
+        self._folder = folder
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Hear from the first process; it is the earliest that they meet."""
+        self._folder.path = trainer.strategy.broadcast(self._folder.path)
+
+
 class LastCheckpoint(Checkpoint):
     """Keeps the newest state to resume from: every so many steps, after every epoch, and where it is told to stop.
 

@@ -23,10 +23,10 @@ from vision_ft.errors import CheckpointError, ConfigError, UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
 from vision_ft.train.callbacks import EpochLines, ProgressBar
-from vision_ft.train.checkpoints import LastCheckpoint, WholeFiles
+from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain
 from vision_ft.train.mistakes import mistakes
-from vision_ft.train.run import Run, RunFolder, discard, new_run_folder
+from vision_ft.train.run import MANIFEST, Run, RunFolder, discard, new_run_folder
 from vision_ft.train.selection import Selection
 from vision_ft.train.steps import Average, StepSeed, StopAt
 from vision_ft.train.stop import Stop
@@ -67,6 +67,7 @@ class VisionCLI(LightningCLI):
         self.folder: RunFolder | None = None
         self.selection: Selection | None = None
         self._stop = Stop() if stop is None else stop
+        self._lora: tuple[tuple[str, ...], int] | None = None
         strict = {"exit_on_error": False}
         _quieten()
         super().__init__(
@@ -104,9 +105,11 @@ class VisionCLI(LightningCLI):
         faults = mistakes(settings)
         if faults:
             raise ConfigError("; ".join(faults))
+        _keep_sides(settings)
         if settings["ckpt_path"] is not None:
             checkpoint = Path(settings["ckpt_path"]).expanduser()
             record, _ = read_checkpoint(checkpoint)
+            self._lora = record.lora
             if self.config["subcommand"] == "fit" and not record.resumable:
                 raise CheckpointError(
                     f"--ckpt_path: {str(checkpoint)!r} holds weights to use, and nothing to go on training from; name "
@@ -132,15 +135,20 @@ class VisionCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Build data, model and trainer. Where a checkpoint is given, its weights are the only ones that are read."""
         settings = self.config[self.config["subcommand"]]
-        asked = settings["model"]["weights"]
+        model = settings["model"]
+        asked = model["weights"], model["renamed"]
         if settings["ckpt_path"] is not None:
-            settings["model"]["weights"] = "random:"
+            model["weights"], model["renamed"] = "random:", None
         super().instantiate_classes()
-        settings["model"]["weights"] = asked
+        model["weights"], model["renamed"] = asked
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """A trainer whose length is the schedule's, and whose defaults fit the machine."""
         self.datamodule.frame_as(self.model.preprocessing.framing)
+        if self.subcommand == "fit":
+            self._lora = self._get(self.config_init, "unfreeze").schedule(self.model.network.stages).lora
+        if self._lora is not None:
+            self.model.adapt(*self._lora)
         settings = self._get(self.config_init, "trainer")
         if settings["precision"] is None:
             kwargs["precision"] = _fitting_precision(settings["accelerator"])
@@ -179,6 +187,7 @@ class VisionCLI(LightningCLI):
         last = LastCheckpoint(self.folder, run.save_every_steps, resumed, self._stop)
         self.selection = Selection(self.folder, unfreeze, average, last, resumed, self.console)
         callbacks += [
+            OneFolder(self.folder),
             StepSeed(self._get(self.config_init, "seed_everything")),
             average,
             EpochLines(unfreeze, self.console),
@@ -210,10 +219,13 @@ class VisionCLI(LightningCLI):
         unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
         resumed = self._get(self.config_init, "ckpt_path")
         source = self.model.origin.source if resumed is None else resumed
+        known = self.model.known if self.model.origin.ancestors else ()
+        new = [name for name in self.model.classes if name not in known]
         lines = [
             *self.datamodule.describe(),
             f"{self.model.backbone_name} from {source} at "
             f"{self.model.preprocessing.framing.width} × {self.model.preprocessing.framing.height} pixels",
+            *(_goes_on(known, new, self.config["fit"]["data"]["earlier"]) if known else []),
             *(["first: head, to its optimum on the frozen backbone"] if unfreeze.fit_head and resumed is None else []),
             *unfreeze.schedule(self.model.network.stages).describe(),
             f"run folder: {self.folder.path}",
@@ -221,6 +233,24 @@ class VisionCLI(LightningCLI):
         for line in lines:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
         self.datamodule.manifest.write(self.folder.manifest)
+
+
+def _keep_sides(settings: Any) -> None:
+    """Let the photos that a bundle was trained on keep their sides, where the run that it is of can be found."""
+    weights = settings["model"]["weights"]
+    manifest = Path(weights.removeprefix("bundle:")).expanduser().resolve().parent / MANIFEST
+    if weights.startswith("bundle:") and settings["data"]["earlier"] is None and manifest.is_file():
+        settings["data"]["earlier"] = str(manifest)
+
+
+def _goes_on(known: Sequence[str], new: Sequence[str], earlier: str | None) -> list[str]:
+    lines = [f"head: goes on with {', '.join(known)}" + (f"; {', '.join(new)} begins anew" if new else "")]
+    if earlier is None:
+        lines.append(
+            "which photos the bundle learnt from is not known here, and some may be among those held out; if you have "
+            "the manifest.csv of its run, name it with --data.earlier"
+        )
+    return lines
 
 
 def _as_list(plugins: Any) -> list[Any]:

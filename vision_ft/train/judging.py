@@ -116,9 +116,12 @@ def evaluate(trainer: pl.Trainer, model: Classifier, loader: Any, pause: Callabl
 
 @contextmanager
 def wearing(model: Classifier, weights: dict[str, torch.Tensor]) -> Iterator[None]:
-    """Let a network have other weights while the block lasts; afterwards it has its own again, bit for bit."""
+    """Let a network have other weights, as :meth:`Network.plain_state` gives them, while the block lasts.
+
+    Afterwards it has its own again, bit for bit.
+    """
     own = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
-    model.network.load_state_dict(weights)
+    model.network.load_plain_state(weights)
     try:
         yield
     finally:

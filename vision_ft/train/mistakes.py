@@ -11,9 +11,10 @@ from vision_ft.data.split import Split
 from vision_ft.errors import InputError
 from vision_ft.model.backbone import check_name, stage_names
 from vision_ft.model.classifier import setting_faults as model_faults
+from vision_ft.model.lora import check_installed
 from vision_ft.model.weights import parse_source
 from vision_ft.train.run import Run
-from vision_ft.train.schedule import Gradual, Phase, Schedule
+from vision_ft.train.schedule import Gradual, Phase
 from vision_ft.train.steps import Average
 from vision_ft.train.unfreeze import Unfreeze
 
@@ -46,7 +47,7 @@ def mistakes(settings: Any) -> list[str]:
         faults += _said(lambda: _filled(Run, settings["run"]))
         stages = () if unknown else stage_names(model["backbone"])
         faults += _said(lambda: _unfreeze_of(settings))
-        faults += _said(lambda: _schedule_of(settings["unfreeze"], stages))
+        faults += _said(lambda: _check_schedule(settings["unfreeze"], stages))
     return list(dict.fromkeys(faults))
 
 
@@ -67,10 +68,13 @@ def _unfreeze_of(settings: Any) -> Unfreeze:
     return Unfreeze(**{**given, "phases": _phases(given), "gradual": _rule(given)})
 
 
-def _schedule_of(given: Any, stages: Sequence[str]) -> Schedule:
-    """The schedule alone, also where something else about unfreezing is wrong."""
+def _check_schedule(given: Any, stages: Sequence[str]) -> None:
+    """Look at the schedule alone, also where something else about unfreezing is wrong."""
     settings = _plain(given)
-    return Unfreeze(phases := _phases(settings), None if phases is not None else _rule(settings)).schedule(stages)
+    phases = _phases(settings)
+    schedule = Unfreeze(phases, None if phases is not None else _rule(settings)).schedule(stages)
+    if schedule.lora is not None:
+        check_installed()
 
 
 def _phases(given: dict[str, Any]) -> list[Phase] | None:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from lightning_fabric.utilities.rank_zero import rank_zero_only
+
 from vision_ft.errors import ConfigError
 
 # Lightning starts further processes of a run by the same command line; this tells them which folder is theirs.
 _RUN_OF_THIS_PROCESS = "VISION_FT_RUN_FOLDER"
 BEST, LAST, HEAD = "best.ckpt", "last.ckpt", "head.ckpt"
+MANIFEST = "manifest.csv"
 _LATEST = "latest"
 
 
@@ -38,9 +41,14 @@ class Run:
             _check_name(self.name)
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunFolder:
-    """``runs/NAME/TIME/`` and what lies in it."""
+    """``runs/NAME/TIME/`` and what lies in it.
+
+    Attributes:
+        path: of the folder; in a run of several processes that were not started by one of them, known to all from when
+            they have met.
+    """
 
     path: Path
 
@@ -77,7 +85,7 @@ class RunFolder:
     @property
     def manifest(self) -> Path:
         """The table of the photos of this run."""
-        return self.path / "manifest.csv"
+        return self.path / MANIFEST
 
     @property
     def predictions(self) -> Path:
@@ -107,6 +115,9 @@ def new_run_folder(run: Run, default_name: str) -> RunFolder:
     _check_name(name)
     parent = Path(run.folder).expanduser() / name
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
+        # Started beside the first process, by torchrun or SLURM: the folder is for that one to make.
+        return RunFolder(parent / stamp)
     latest = parent / _LATEST
     if latest.exists() and not latest.is_symlink():
         raise ConfigError(f"run.folder: {str(latest)!r} is no link of ours; move it away")

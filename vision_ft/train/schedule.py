@@ -26,6 +26,8 @@ class Phase:
         layer_decay: each stage further down learns this many times as fast as the one above it.
         warmup: the share of the phase in which rates rise from 0.
         final_lr: the share of ``lr`` that is left at the end of the phase, reached along a cosine.
+        lora: the rank of low-rank adapters that train in the place of the stages' weights; 0 for the weights. The head
+            trains itself.
     """
 
     epochs: int
@@ -34,6 +36,7 @@ class Phase:
     layer_decay: float = 1.0
     warmup: float = 0.0
     final_lr: float = 1.0
+    lora: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,10 +111,12 @@ class State:
     Attributes:
         phase: the number of the phase, from 0.
         rates: the learning rate of each stage that trains; the others are frozen.
+        adapters: whether adapters train in the place of the stages' weights.
     """
 
     phase: int
     rates: dict[str, float]
+    adapters: bool = False
 
 
 class Schedule:
@@ -130,15 +135,32 @@ class Schedule:
         """
         self._phases = tuple(phases)
         self._patience = patience
+        self._stages = tuple(stages)
         self._trained: list[tuple[str, ...]] = []
         faults = []
         for number, phase in enumerate(phases):
             names, wrong = _resolve(phase.stages, stages)
             wrong += _out_of_range(phase)
+            if phase.lora and not wrong and names == tuple(stages[-1:]):
+                wrong.append("lora is set, but the head alone trains, and has no adapters")
             self._trained.append(names)
             faults += [f"unfreeze.phases[{number}]: {fault}" for fault in wrong]
+        ranks = sorted({phase.lora for phase in phases if phase.lora})
+        if len(ranks) > 1:
+            faults.append(
+                f"unfreeze.phases: lora is {' and '.join(map(str, ranks))}; adapters have one rank in all phases"
+            )
         if faults:
             raise ConfigError(f"{'; '.join(faults)}. The stages, from the bottom: {', '.join(stages)}")
+
+    @property
+    def lora(self) -> tuple[tuple[str, ...], int] | None:
+        """The stages that have adapters in some phase, and their rank; ``None`` if there are none."""
+        phases = [(names, phase.lora) for names, phase in zip(self._trained, self._phases, strict=True) if phase.lora]
+        if not phases:
+            return None
+        adapted = {name for names, _ in phases for name in names}
+        return tuple(name for name in self._stages[:-1] if name in adapted), phases[0][1]
 
     @property
     def epochs(self) -> int:
@@ -174,6 +196,7 @@ class Schedule:
         return State(
             phase=number,
             rates={stage: phase.lr * factor * phase.layer_decay**depth for depth, stage in enumerate(top_down)},
+            adapters=phase.lora > 0,
         )
 
     def describe(self) -> list[str]:
@@ -182,7 +205,8 @@ class Schedule:
         for phase, names in zip(self._phases, self._trained, strict=True):
             end = start + phase.epochs
             epochs = f"epoch {end}" if phase.epochs == 1 else f"epochs {start + 1} to {end}"
-            lines.append(f"{epochs}: {', '.join(reversed(names))} at {phase.lr:g}")
+            how = f" by adapters of rank {phase.lora}" if phase.lora else ""
+            lines.append(f"{epochs}: {', '.join(reversed(names))}{how} at {phase.lr:g}")
             start = end
         return lines
 
@@ -220,6 +244,7 @@ def _out_of_range(phase: Phase) -> list[str]:
         (0 < phase.layer_decay <= 1, f"layer_decay is {phase.layer_decay:g}, must be above 0 and at most 1"),
         (0 <= phase.warmup < 1, f"warmup is {phase.warmup:g}, must be in [0, 1)"),
         (0 <= phase.final_lr <= 1, f"final_lr is {phase.final_lr:g}, must be in [0, 1]"),
+        (phase.lora >= 0, f"lora is {phase.lora}, must be 0 or more"),
     ]
     return [fault for fine, fault in checks if not fine]
 

@@ -113,7 +113,7 @@ class Selection(pl.Callback):
             return
         if trainer.is_global_zero:
             copy_whole(self._folder.best, self._folder.head)
-        self._head = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+        self._head = {name: tensor.clone() for name, tensor in model.network.plain_state().items()}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Judge an epoch whose steps were all done when the run was stopped, and which was not judged any more."""
@@ -186,7 +186,7 @@ class Selection(pl.Callback):
         self._judged_step = trainer.global_step
 
     def _judge_phase(self, trainer: pl.Trainer, model: Classifier, epoch: int) -> None:
-        now = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+        now = {name: tensor.clone() for name, tensor in model.network.plain_state().items()}
         ends = {f"epoch {epoch + 1}": now}
         if self._average.weights is not None:
             name = f"average at epoch {epoch + 1}"

@@ -100,7 +100,7 @@ class Average(pl.Callback):
         if self._decay == 0:
             self._state = None
             return
-        now = _network(pl_module).state_dict()
+        now = _network(pl_module).plain_state()
         before = self._state if self._state is not None else now
         self._state = {name: before[name].to(now[name].device, copy=True) for name in now}
 
@@ -114,7 +114,7 @@ class Average(pl.Callback):
         steps = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
         decay = 1 - 1 / max(1, steps) if self._decay is None else self._decay
         # All of them: what was frozen again is still on its way.
-        pairs = [(self._state[name], now) for name, now in _network(pl_module).state_dict().items()]
+        pairs = [(self._state[name], now) for name, now in _network(pl_module).plain_state().items()]
         with torch.no_grad():
             for average, now in pairs:
                 if not average.is_floating_point():

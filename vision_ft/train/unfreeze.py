@@ -61,7 +61,7 @@ class Unfreeze(pl.Callback):
         self._patience = patience
         self.fit_head = fit_head
         self._losses: list[float] = []
-        self._synchronised: frozenset[str] | None = None
+        self._synchronised: frozenset[tuple[str, bool]] | None = None
 
     @property
     def losses(self) -> Sequence[float]:
@@ -137,12 +137,16 @@ class Unfreeze(pl.Callback):
             _wrap_again(trainer)
             self._synchronised = trained
 
-    def _apply(self, model: Classifier, epoch: int) -> frozenset[str]:
+    def _apply(self, model: Classifier, epoch: int) -> frozenset[tuple[str, bool]]:
         """Freeze and unfreeze for an epoch, and return what trains."""
-        rates = self.schedule(model.network.stages).at(epoch, self._losses).rates
-        # Where nothing trains, the head could: several devices cannot share a network without a gradient.
-        model.network.train_only(rates or model.network.stages[-1:], batch_norm_frozen=self._batch_norm_frozen)
-        return frozenset(rates)
+        state = self.schedule(model.network.stages).at(epoch, self._losses)
+        model.network.train_only(
+            # Where nothing trains, the head could: several devices cannot share a network without a gradient.
+            state.rates or model.network.stages[-1:],
+            batch_norm_frozen=self._batch_norm_frozen,
+            adapters=state.adapters,
+        )
+        return frozenset((stage, state.adapters) for stage in state.rates)
 
     def _set_rates(self, trainer: pl.Trainer, model: Classifier, epoch: float) -> None:
         rates = self.schedule(model.network.stages).at(epoch, self._losses).rates

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vision_ft.audit.copies import RANK
-from vision_ft.data.listing import TRAIN, VAL
+from vision_ft.data.listing import RANK, TRAIN, VAL
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.split import fold_part
 
