@@ -81,3 +81,16 @@ class SignalAt(pl.Callback):
 
 def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class ShortOfMemory(pl.Callback):
+    """Has no memory for larger batches than this from a batch of an epoch on, and says so as PyTorch does on a GPU."""
+
+    def __init__(self, photos: int, epoch: int, batch: int = 0) -> None:
+        self._photos = photos
+        self._from = (epoch, batch)
+
+    def on_after_backward(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        now = (trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_idx)
+        if now >= self._from and trainer.datamodule.batch_size > self._photos:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate more than there is.")

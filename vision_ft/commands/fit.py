@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import shlex
 from collections.abc import Sequence
 
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
@@ -17,6 +19,7 @@ from vision_ft.data.listing import TRAIN
 from vision_ft.errors import ConfigError, ExitCode
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.train.cli import VisionCLI
+from vision_ft.train.memory import BatchTooLarge
 from vision_ft.train.run import RunFolder, forget_run
 from vision_ft.train.stop import Stop
 
@@ -46,7 +49,7 @@ def _run(verb: str, args: Sequence[str]) -> int:
 
 def _fit(verb: str, args: Sequence[str], stop: Stop) -> int:
     try:
-        cli = VisionCLI([verb, *args], stop)
+        cli = _with_what_memory_there_is([verb, *args], stop)
     except MisconfigurationException as error:
         # Lightning's own word for settings that do not go together, such as a GPU on a machine without one.
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
@@ -59,6 +62,25 @@ def _fit(verb: str, args: Sequence[str], stop: Stop) -> int:
         say(Console(), f"next: vision-ft export {shlex.quote(str(cli.trainer.ckpt_path))}")
     unreadable = cli.datamodule.manifest.unreadable.height or cli.model.unreadable
     return ExitCode.SOME_UNREADABLE if unreadable else ExitCode.DONE
+
+
+def _with_what_memory_there_is(args: list[str], stop: Stop) -> VisionCLI:
+    """Run; where a batch does not fit into memory, go on with a smaller one."""
+    while True:
+        try:
+            return VisionCLI(args, stop)
+        except BatchTooLarge as error:
+            smaller = error
+        # Not within the handler: what the traceback holds on to is what memory is short of.
+        args = [*args, *smaller.arguments()]
+        say(
+            Console(stderr=True),
+            f"out of memory: going on with {smaller.batch_size} photos a batch, of which {smaller.accumulate} make a "
+            "step, so that it sees as many photos as before",
+        )
+        forget_run()
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _finish(cli: VisionCLI, folder: RunFolder) -> None:

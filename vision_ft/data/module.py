@@ -112,6 +112,11 @@ class PhotoData(pl.LightningDataModule):
         return self._listing.classes
 
     @property
+    def batch_size(self) -> int:
+        """Photos a batch, on each device."""
+        return self._batch_size
+
+    @property
     def folder_name(self) -> str:
         """The name of the folder, for people."""
         return self._listing.root.resolve().name
@@ -219,6 +224,7 @@ class PhotoData(pl.LightningDataModule):
         root = manifest.root.resolve()
         return {
             "root": str(root),
+            "batch_size": self._batch_size,
             "fingerprint": manifest.fingerprint(),
             "photos": manifest.counts(),
             # Below the root even where a photo is a link, so that they are found again when the root was moved.

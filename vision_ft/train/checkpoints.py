@@ -13,7 +13,10 @@ import torch
 from lightning_fabric.plugins.io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from vision_ft.errors import CheckpointError
+from vision_ft.model.checkpoint import DATA
 from vision_ft.model.classifier import Classifier
+from vision_ft.train.memory import rescale_batches
 from vision_ft.train.run import RunFolder, point_latest
 from vision_ft.train.stop import Stop
 
@@ -88,6 +91,22 @@ class LastCheckpoint(Checkpoint):
         self._begun = False
         # Where Lightning's loops stood after the last step of the epoch, while what follows on it is not yet done.
         self._after_last_step: dict[str, Any] | None = None
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Go on at the same photo where a batch has another number of them now.
+
+        Raises:
+            CheckpointError: that would be in the middle of a batch.
+        """
+        now = trainer.datamodule.batch_size  # type: ignore[attr-defined]
+        before = checkpoint.get(DATA, {}).get("batch_size", now)
+        if before != now and not rescale_batches(checkpoint["loops"]["fit_loop"], before, now):
+            raise CheckpointError(
+                f"--ckpt_path: data.batch_size is {now}, and was {before} when that checkpoint was written, in the "
+                f"middle of an epoch; resume with {before}, or a number that divides it"
+            )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave something to resume from before the first step."""

@@ -25,6 +25,7 @@ from vision_ft.model.classifier import Classifier
 from vision_ft.train.callbacks import EpochLines, ProgressBar
 from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain
+from vision_ft.train.memory import BatchTooLarge, is_out_of_memory, smaller
 from vision_ft.train.mistakes import mistakes
 from vision_ft.train.run import MANIFEST, Run, RunFolder, discard, new_run_folder
 from vision_ft.train.selection import Selection
@@ -211,6 +212,36 @@ class VisionCLI(LightningCLI):
             place = self.folder.path
             changed["logger"] = [kind(place, name="", version="") for kind in (CSVLogger, TensorBoardLogger)]
         return changed
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run the verb.
+
+        Raises:
+            BatchTooLarge: memory ran out; it says how to go on.
+            ConfigError: memory ran out, and there is no such way.
+        """
+        try:
+            super()._run_subcommand(subcommand)
+        except (RuntimeError, MemoryError) as error:
+            if subcommand == "fit" and is_out_of_memory(error):
+                raise self._too_large() from error
+            raise
+
+    def _too_large(self) -> BatchTooLarge | ConfigError:
+        """How to go on, if there is a way; several processes would have to agree on one."""
+        trainer, data = self.config["fit"]["trainer"], self.config["fit"]["data"]
+        found = smaller(data["batch_size"], trainer["accumulate_grad_batches"])
+        if found is None:
+            return ConfigError(
+                "out of memory with a single photo a batch; set a smaller model.image_size, choose a smaller "
+                "model.backbone, or let fewer stages train"
+            )
+        if self.folder is None or self.trainer.world_size > 1:
+            return ConfigError(
+                f"out of memory with {data['batch_size']} photos a batch on each device; set data.batch_size "
+                f"{found[0]} and trainer.accumulate_grad_batches {found[1]}"
+            )
+        return BatchTooLarge(*found, self.folder.last if self.folder.last.is_file() else None)
 
     def before_fit(self) -> None:
         """Say what is about to happen."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -115,8 +116,10 @@ class Unfreeze(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Apply the rates of this step."""
-        # Its middle, so that a warm-up gives the first step a rate too.
-        progress = trainer.current_epoch + (batch_idx + 0.5) / trainer.num_training_batches
+        # Its middle, so that a warm-up gives the first step a rate too; all batches of a step have the same.
+        together = trainer.accumulate_grad_batches
+        steps = math.ceil(trainer.num_training_batches / together)
+        progress = trainer.current_epoch + (batch_idx // together + 0.5) / steps
         self._set_rates(trainer, _classifier(pl_module), progress)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
