@@ -17,6 +17,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "data fetch": ("vision_ft.commands.fetch", "download a published set of pets: oxford-pets, cats-dogs"),
     "data draw": ("vision_ft.commands.draw", "draw a labelled practice set of cat and dog faces"),
     "fit": ("vision_ft.commands.fit", "fine-tune a backbone on a labelled folder of photos"),
+    "find lr": ("vision_ft.commands.find", "try learning rates in each phase, and draw what the loss does"),
+    "find batch": ("vision_ft.commands.find", "try batch sizes in each phase, until memory is short"),
     "validate": ("vision_ft.commands.fit", "score a checkpoint on the validation part"),
     "test": ("vision_ft.commands.fit", "score a checkpoint on the test part"),
     "export": ("vision_ft.commands.export", "turn a run or a checkpoint into a bundle"),
@@ -43,6 +45,8 @@ _TRAIN_MODULES = frozenset(
         "jinja2",
         "requests",
         "tensorboard",
+        "matplotlib",
+        "psutil",
     ]
 )
 
@@ -78,10 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args[0] in ("-V", "--version"):
         sys.stdout.write(f"vision-ft {__version__}\n")
         return ExitCode.DONE
-    if len(args) > 1 and args[0] == "data" and args[1] in ("-h", "--help"):
+    words = 2 if args[0] in {verb.split()[0] for verb in VERBS if " " in verb} else 1
+    if words == 2 and len(args) > 1 and args[1] in ("-h", "--help"):
         sys.stdout.write(usage() + "\n")
         return ExitCode.DONE
-    words = 2 if args[0] in {verb.split()[0] for verb in VERBS if " " in verb} else 1
     verb, rest = " ".join(args[:words]), args[words:]
     if verb not in VERBS:
         known = [known for known in VERBS if words == 1 or known.startswith(args[0] + " ")]

@@ -197,7 +197,10 @@ def test_an_interrupted_fetch_is_gone_on_with(server: Server, fetch: Fetch) -> N
 
 
 PROGRAM = """
+import signal
 import sys
+# A shell that runs the tests in the background has them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from vision_ft import cli
 from vision_ft.supply.catalogue import DATA_SETS, DataSet, RemoteFile
 url, sha256, size = sys.argv[1:4]

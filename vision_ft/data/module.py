@@ -116,6 +116,10 @@ class PhotoData(pl.LightningDataModule):
         """Photos a batch, on each device."""
         return self._batch_size
 
+    def use_batch_size(self, photos: int) -> None:
+        """Let the next loaders have batches of another size."""
+        self._batch_size = photos
+
     @property
     def folder_name(self) -> str:
         """The name of the folder, for people."""

@@ -172,13 +172,22 @@ class Classifier(pl.LightningModule):
         """
         if not self._has_photos(batch):
             return None
-        pixels, wanted = self._mixing(batch.pixels, batch.labels) if self._mixing else (batch.pixels, batch.labels)
-        logits = self(pixels).float()
+        logits, wanted = self._answers(batch)
         loss = F.cross_entropy(logits, wanted)
         self._count("train", loss.detach(), logits.detach(), wanted.argmax(1) if self._mixing else wanted)
-        if self.label_smoothing:
-            return F.cross_entropy(logits, wanted, label_smoothing=self.label_smoothing)
-        return loss
+        return self._smoothed(logits, wanted) if self.label_smoothing else loss
+
+    def loss(self, batch: _Batch) -> torch.Tensor:
+        """What :meth:`training_step` has trained on, without a log of it."""
+        return self._smoothed(*self._answers(batch))
+
+    def _answers(self, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits and labels of a batch as it is trained on, mixed where that is set."""
+        pixels, wanted = self._mixing(batch.pixels, batch.labels) if self._mixing else (batch.pixels, batch.labels)
+        return self(pixels).float(), wanted
+
+    def _smoothed(self, logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(logits, wanted, label_smoothing=self.label_smoothing)
 
     def validation_step(self, batch: _Batch, batch_idx: int) -> Judged | None:  # type: ignore[override]
         """Log-loss and accuracy on validation photos; returns them for each photo."""

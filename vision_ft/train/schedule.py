@@ -163,6 +163,16 @@ class Schedule:
         return tuple(name for name in self._stages[:-1] if name in adapted), phases[0][1]
 
     @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases, in order."""
+        return self._phases
+
+    def relative_rates(self, phase: int) -> dict[str, float]:
+        """For each stage that trains in a phase, counted from 0, its rate as a share of the topmost one's."""
+        decay = self._phases[phase].layer_decay
+        return {stage: decay**depth for depth, stage in enumerate(reversed(self._trained[phase]))}
+
+    @property
     def epochs(self) -> int:
         """How many epochs all phases take at most."""
         return sum(phase.epochs for phase in self._phases)
@@ -192,10 +202,9 @@ class Schedule:
         number = max(number for number, begin in enumerate(begins[:-1]) if begin <= epoch)
         phase = self._phases[number]
         factor = _factor(phase, min(1.0, (epoch - begins[number]) / phase.epochs))
-        top_down = reversed(self._trained[number])
         return State(
             phase=number,
-            rates={stage: phase.lr * factor * phase.layer_decay**depth for depth, stage in enumerate(top_down)},
+            rates={stage: phase.lr * factor * share for stage, share in self.relative_rates(number).items()},
             adapters=phase.lora > 0,
         )
 

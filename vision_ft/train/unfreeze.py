@@ -101,7 +101,7 @@ class Unfreeze(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Freeze what is frozen in the first epoch, before the network is wrapped for several devices."""
         if stage == "fit":
-            self._synchronised = self._apply(_classifier(pl_module), epoch=0)
+            self._synchronised = self.apply(_classifier(pl_module), epoch=0)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Apply the state of the first epoch; of a resumed run's, Lightning does not always announce the start."""
@@ -135,12 +135,12 @@ class Unfreeze(pl.Callback):
             trainer.should_stop = True
 
     def _enter_epoch(self, trainer: pl.Trainer, model: Classifier) -> None:
-        trained = self._apply(model, trainer.current_epoch)
+        trained = self.apply(model, trainer.current_epoch)
         if trained != self._synchronised:
             _wrap_again(trainer)
             self._synchronised = trained
 
-    def _apply(self, model: Classifier, epoch: int) -> frozenset[tuple[str, bool]]:
+    def apply(self, model: Classifier, epoch: int) -> frozenset[tuple[str, bool]]:
         """Freeze and unfreeze for an epoch, and return what trains."""
         state = self.schedule(model.network.stages).at(epoch, self._losses)
         model.network.train_only(
