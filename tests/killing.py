@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -86,11 +88,19 @@ def _kill() -> None:
 class ShortOfMemory(pl.Callback):
     """Has no memory for larger batches than this from a batch of an epoch on, and says so as PyTorch does on a GPU."""
 
+    _networks: ClassVar[list[weakref.ref[pl.LightningModule]]] = []
+
     def __init__(self, photos: int, epoch: int, batch: int = 0) -> None:
         self._photos = photos
         self._from = (epoch, batch)
 
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        gc.collect()
+        if any(network() is not None for network in self._networks):
+            raise RuntimeError("the attempt before holds on to its memory")
+
     def on_after_backward(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         now = (trainer.current_epoch, trainer.fit_loop.epoch_loop.batch_idx)
         if now >= self._from and trainer.datamodule.batch_size > self._photos:
+            self._networks.append(weakref.ref(module))
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate more than there is.")

@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 
 from vision_ft.audit import known, plan
+from vision_ft.audit.earlier import kept_parts, other_labels, parts_before
 from vision_ft.audit.findings import Found, table_of
 from vision_ft.audit.known import SCHEMA as KNOWN
 from vision_ft.audit.known import known_findings
 from vision_ft.audit.plan import apart, leave_out, mend, reason_of
-from vision_ft.data.earlier import kept_parts, other_labels, parts_before
 from vision_ft.data.manifest import SCHEMA, Manifest
 
 

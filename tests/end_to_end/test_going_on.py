@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import vision_ft
 from tests.conftest import Command
@@ -68,8 +69,57 @@ def test_what_was_learnt_from_is_never_measured_on(generations: tuple[Path, Path
     before, after = sides(first), sides(second)
     assert len(before) == 40
     assert {digest: after[digest] for digest in before} == before
-    assert f"40 of them keep the side that they had in {first.resolve() / 'manifest.csv'}" in said
+    assert f"40 of them keep the side that they had in {first.resolve() / 'sides.csv'}" in said
     assert set(after.values()) == {"train", "val", "test"}
+
+
+def test_the_third_knows_what_the_first_learnt(
+    generations: tuple[Path, Path, Path, str], place: Path, command: Command, drawings: Path
+) -> None:
+    """Also where the second has seen none of it, and by the settings of the second, which name the first."""
+    _, second, _, _ = generations
+    for kind, of in (("kitty", "cat"), ("dog", "dog"), ("a rabbit", "dog")):
+        (place / "others" / kind).mkdir(parents=True)
+        for index in range(20, 28):
+            path = place / "others" / kind / f"{index}.jpg"
+            with Image.open(drawings / f"{of}/{of}.{index}.jpg") as image:
+                image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(path)
+    command(*fit(place, "others", "--model.weights", f"bundle:{second / 'bundle'}"), cwd=place)
+    others = place / "runs/others/latest"
+    done = command(
+        "fit", "--config", others / "config.yaml", "--data.root", "second", "--run.name", "all", "--model.weights",
+        f"bundle:{others / 'bundle'}", cwd=place,
+    )  # fmt: skip
+    before, after = sides(second), sides(place / "runs/all/latest")
+    assert after == before
+    assert f"80 of them keep the side that they had in {others.resolve() / 'sides.csv'}" in done.stderr
+
+    # Moved away, what came before is not needed any more.
+    moved = place / "archive"
+    (place / "runs/all").rename(moved)
+    run = moved / "latest"
+    args = ["--config", run / "config.yaml", "--ckpt_path", run / "checkpoints/best.ckpt"]
+    (place / "runs/others").rename(place / "gone")
+    command("test", *args, cwd=place)
+    (place / "gone").rename(place / "runs/others")
+
+
+def test_sides_that_the_data_gives_hold_and_what_that_spoils_is_counted(
+    generations: tuple[Path, Path, Path, str], place: Path, command: Command
+) -> None:
+    first, _, _, _ = generations
+    with (first / "manifest.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    swapped = {"train": "test", "test": "train", "val": "val"}
+    for row in rows:
+        path = place / "sided" / swapped[row["split"]] / row["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(place / "first" / row["path"], path)
+    done = command(*fit(place, "sided", "--model.weights", f"bundle:{first / 'bundle'}"), cwd=place)
+    learnt = sum(row["split"] == "train" for row in rows)
+    same = sum(row["split"] == "val" for row in rows)
+    assert f"{same} of them keep the side" in done.stderr
+    assert f"{learnt} that were learnt from before are for validation or test here" in done.stderr
 
 
 def test_a_bundle_without_its_run_says_what_that_means(

@@ -116,6 +116,20 @@ def test_a_wrong_command_line(args: list[str | Path], words: str, capsys: pytest
         (["--run.save_every_steps", "0"], "run.save_every_steps is 0"),
         (["--run.name", "a/b", "--unfreeze.gradual.every", "0"], "gradual.every is 0, must be 1 or more"),
         (["--run.name", "a/b"], "run.name is 'a/b'"),
+        (
+            [
+                "--unfreeze.phases",
+                "[{epochs: 1, stages: 2, lr: 1, lora: 4}, {epochs: 1, stages: [stem], lr: 1, lora: 4}]",
+            ],
+            "unfreeze.phases[1]: no layer of stem takes an adapter",
+        ),
+        (
+            ["--unfreeze.phases", "[{epochs: 1, stages: 1, lr: 1, lora: 4}]"],
+            "the head alone trains, and has no adapters",
+        ),
+        (["--model.weights", "bundle:~nobody1/x"], "no such user"),
+        (["--data.earlier", "nothing.csv"], "data.earlier: 'nothing.csv' cannot be read"),
+        (["--model.renamed", "{cat: kitty}"], "model.renamed is for the classes of a bundle"),
         (["--trainer.accumulate_grad_batches", "0"], "accumulate_grad_batches is 0, must be 1 or more"),
         (["--trainer.enable_checkpointing", "false"], "a checkpoint is what is handed over"),
         (["--trainer.val_check_interval", "9999"], "val_check_interval is 9999, but an epoch has"),

@@ -141,6 +141,7 @@ def test_the_best_batch_fits_in_every_phase(speeds: dict[int, dict[int, float | 
         (["find", "batch", "--most", "0"], "--most is 0"),
         (["find", "batch", "--data.root", "nowhere"], "no folder 'nowhere'"),
         (["find", "lr", "--stpes", "20", "--data.root", "nowhere"], "no setting --stpes"),
+        (["find", "batch", "--most", "1"], "--most is 1, must be 2 or more"),
         (["find", "rl"], "did you mean 'find lr'"),
         (["find"], "find lr, find batch"),
     ],
@@ -153,3 +154,9 @@ def test_wrong_turns(args: list[str], words: str, capsys: pytest.CaptureFixture[
 def test_nothing_to_try(drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["find", "lr", *settings(drawings, "--unfreeze.phases", "[]")]) == 2
     assert "no phase to try anything in" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_trainer_that_cannot_be(drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find", "lr", *settings(drawings, "--trainer.accelerator", "gpu")]) == 2
+    assert "trainer: " in capsys.readouterr().err

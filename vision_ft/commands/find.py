@@ -7,6 +7,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.table import Table
 
@@ -15,6 +16,7 @@ from vision_ft.commands.parsing import parser_for
 from vision_ft.errors import ConfigError, ExitCode, UsageError
 from vision_ft.train.figures import draw_rates
 from vision_ft.train.finder import BatchSize, Rates, best_batch, try_batches, try_rates
+from vision_ft.train.memory import is_out_of_memory
 from vision_ft.train.prepared import Prepared
 
 _RATES_OUT = Path("rates")
@@ -27,7 +29,20 @@ def main(verb: str, args: Sequence[str]) -> int:
     out: Path | None = getattr(options, "out", None)
     if out is not None and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         raise UsageError(f"--out: {str(out)!r} is there already; name a new folder, or remove that one")
+    try:
+        return _find(options, settings, out)
+    except MisconfigurationException as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ConfigError("out of memory; see what fits with vision-ft find batch, or lower data.batch_size") from error
+
+
+def _find(options: argparse.Namespace, settings: list[str], out: Path | None) -> int:
     cli = Prepared(["fit", *settings])
+    if cli.config["fit"]["ckpt_path"] is not None:
+        raise UsageError("--ckpt_path: nothing is tried from a checkpoint; give the settings of a run that begins")
     if not cli.schedule.phases:
         raise ConfigError("unfreeze.phases is empty: the head is solved for, and there is no phase to try anything in")
     console = Console()
@@ -52,7 +67,7 @@ def _parse(verb: str, args: Sequence[str]) -> tuple[argparse.Namespace, list[str
         parser.add_argument("--most", type=int, default=_MOST, help=f"photos a batch at most; default: {_MOST}")
     options, settings = parser.parse_known_args(args)
     number, name = (options.steps, "--steps") if verb == "find lr" else (options.most, "--most")
-    fewest = 10 if verb == "find lr" else 1
+    fewest = 10 if verb == "find lr" else 2
     if number < fewest:
         raise UsageError(f"{name} is {number}, must be {fewest} or more")
     return options, settings

@@ -70,13 +70,13 @@ def _with_what_memory_there_is(args: list[str], stop: Stop) -> VisionCLI:
         try:
             return VisionCLI(args, stop)
         except BatchTooLarge as error:
-            smaller = error
-        # Not within the handler: what the traceback holds on to is what memory is short of.
-        args = [*args, *smaller.arguments()]
+            # And no more of it: its traceback holds on to the very things that memory is short of.
+            more, photos, together = error.arguments(), error.batch_size, error.accumulate
+        args = [*args, *more]
         say(
             Console(stderr=True),
-            f"out of memory: going on with {smaller.batch_size} photos a batch, of which {smaller.accumulate} make a "
-            "step, so that it sees as many photos as before",
+            f"out of memory: going on with {photos} photos a batch, of which {together} make a step, so that it sees "
+            "as many photos as before",
         )
         forget_run()
         gc.collect()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from vision_ft.data.earlier import Parts, parts_before
+from vision_ft.audit.earlier import Parts, parts_before
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.tables import TABLES
 from vision_ft.errors import DataError

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from vision_ft.audit.earlier import Parts, kept_parts, other_labels
 from vision_ft.audit.kinds import KINDS, Level
 from vision_ft.audit.plan import apart, leave_out, mend, reason_of
 from vision_ft.commands.answers import add_answers, decide, read_answers
@@ -24,7 +25,6 @@ from vision_ft.commands.manifests import names_of, read_earlier, seen_from, with
 from vision_ft.commands.parsing import parser_for
 from vision_ft.commands.places import FINDINGS, PAGE, refuse_inside, usable_places
 from vision_ft.data.dealing import deal_folds, describe
-from vision_ft.data.earlier import Parts, kept_parts, other_labels
 from vision_ft.data.manifest import Manifest
 from vision_ft.data.split import Split
 from vision_ft.errors import ExitCode

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 
 from vision_ft.data.augment import Augmentation
 from vision_ft.data.dealing import deal, describe
-from vision_ft.data.earlier import kept_parts, parts_before
 from vision_ft.data.layout import AUTO, list_photos
 from vision_ft.data.listing import TEST, TRAIN, VAL
 from vision_ft.data.loading import PhotoDataset, PhotoSampler, Sample
@@ -22,6 +21,7 @@ from vision_ft.data.manifest import Manifest, check_readable, describe_unreadabl
 from vision_ft.data.prepared import manifest_of
 from vision_ft.data.presets import transforms_of
 from vision_ft.data.settings import setting_faults
+from vision_ft.data.sides import kept_sides, read_sides, write_sides
 from vision_ft.data.split import Split
 from vision_ft.errors import CheckpointError, ConfigError, DataError
 from vision_ft.files import spread
@@ -63,9 +63,9 @@ class PhotoData(pl.LightningDataModule):
             batch_size: photos a step, on each device.
             num_workers: processes that read photos; fitted to the machine if not given.
             max_unreadable: the share of photos that may be unreadable before the run is stopped.
-            earlier: the manifest of an earlier run or of data prepare: photos that are in it keep their sides, so that
-                a model that learnt from some of them is not measured on these. Going on from a bundle, it is that of
-                the bundle's run if not given.
+            earlier: sides.csv of an earlier run, or a manifest: photos that are in it, by contents, keep their sides,
+                so that a model that learnt from some of them is not measured on these. Going on from a bundle that
+                lies in its run's folder, it is that run's.
             seed: of the order of photos and of their random views; the command line takes it from seed_everything.
 
         Raises:
@@ -81,7 +81,7 @@ class PhotoData(pl.LightningDataModule):
         self._num_workers = num_workers
         self._max_unreadable = max_unreadable
         self._earlier = None if earlier is None else Path(earlier).expanduser()
-        self._kept: dict[str, str] = {}
+        self._sides_before: dict[str, str] = {}
         self._seed = seed
         self._manifest: Manifest | None = None
         self._framing: Framing | None = None
@@ -136,9 +136,8 @@ class PhotoData(pl.LightningDataModule):
         manifest = manifest_of(self._listing)
         check_readable(manifest, self._max_unreadable)
         if self._earlier is not None:
-            before = Manifest.read(self._earlier, self._earlier.parent, ())
-            self._kept = kept_parts(manifest, parts_before([before]))
-        return deal(manifest, self._split, self._kept)
+            self._sides_before = read_sides(self._earlier)
+        return deal(manifest, self._split, kept_sides(manifest, self._sides_before))
 
     @property
     def _has_all_sides(self) -> bool:
@@ -151,11 +150,28 @@ class PhotoData(pl.LightningDataModule):
         if self._split != Split() and self._has_all_sides:
             lines.append("data.split is of no account: every photo's side is given")
         if self._earlier is not None:
-            lines.append(f"{len(self._kept)} of them keep the side that they had in {self._earlier}")
+            lines += self._describe_earlier(self._earlier)
         if broken := self.manifest.unreadable.height:
             lines += [f"{broken} cannot be read and {'is' if broken == 1 else 'are'} left out:"]
             lines += describe_unreadable(self.manifest)
         return lines
+
+    def _describe_earlier(self, earlier: Path) -> list[str]:
+        sides = dict(self.manifest.readable.select("path", "split").iter_rows())
+        before = kept_sides(self.manifest, self._sides_before)
+        same = sum(sides[path] == side for path, side in before.items())
+        learnt = sum(side == TRAIN and sides[path] in (VAL, TEST) for path, side in before.items())
+        lines = [f"{same} of them keep the side that they had in {earlier}"]
+        if learnt:
+            lines.append(
+                f"{learnt} that were learnt from before are for validation or test here, because the data says so: "
+                "figures on them flatter a model that goes on from that one"
+            )
+        return lines
+
+    def write_sides(self, path: Path) -> None:
+        """Write down which side each photo is on, for a run that goes on from this one."""
+        write_sides(path, self.manifest, self._sides_before)
 
     def setup(self, stage: str) -> None:
         """Read the photos and deal them out."""

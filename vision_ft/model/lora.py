@@ -24,7 +24,7 @@ _ADAPTER = re.compile(r"\.lora_[AB]\.default(?=\.|$)|\.lora_dropout(\.default)?(
 def check_installed() -> None:
     """Raise :class:`~vision_ft.errors.ConfigError` if peft is not there."""
     if importlib.util.find_spec("peft") is None:
-        raise ConfigError("unfreeze: a phase with lora needs the package peft; pip install 'vision-ft[lora]'")
+        raise ConfigError("lora: needs the package peft; pip install 'vision-ft[lora]'")
 
 
 def add_adapters(backbone: nn.Module, modules: Iterable[str], rank: int, pixels: torch.Tensor) -> list[str]:
@@ -43,6 +43,7 @@ def add_adapters(backbone: nn.Module, modules: Iterable[str], rank: int, pixels:
     Returns:
         The names of the layers that have adapters now.
     """
+    check_installed()
     from peft import LoraConfig, inject_adapter_in_model
 
     named = dict(backbone.named_modules())

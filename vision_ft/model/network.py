@@ -109,7 +109,7 @@ class Network(nn.Module):
                 if plain_name(name) in before.of_module
             },
         )
-        self.adapted = tuple(stages)
+        self.adapted = tuple(stage for stage in stages if stage in {before.of_module[name] for name in found})
         self.train(training)
 
     def plain_state(self) -> dict[str, torch.Tensor]:

@@ -67,6 +67,18 @@ class Source:
     kind: Kind
     path: str = ""
 
+    @property
+    def file(self) -> Path:
+        """The path, ``~`` spelt out.
+
+        Raises:
+            WeightsError: nobody has that name.
+        """
+        try:
+            return Path(self.path).expanduser()
+        except RuntimeError as error:
+            raise WeightsError(f"model.weights: {self.path!r}: no such user") from error
+
     def __str__(self) -> str:
         """As the user names it."""
         return f"{self.kind}:{self.path}"
@@ -186,7 +198,7 @@ def read_file(source: Source) -> Loaded:
     Raises:
         WeightsError: the file is missing or holds something other than tensors.
     """
-    path = Path(source.path).expanduser()
+    path = source.file
     if not path.is_file():
         raise WeightsError(f"model.weights: no file {str(path)!r}")
     return Loaded(read_tensors(path), WeightsOrigin(str(source), sha256_of(path)))
@@ -199,7 +211,7 @@ def read_bundle(source: Source, backbone: str) -> Loaded:
         WeightsError: the folder is no bundle, its weights were changed, or it is of another backbone.
         BundleError: its spec is damaged.
     """
-    folder = Path(source.path).expanduser()
+    folder = source.file
     if not (folder / SPEC_FILE).is_file():
         raise WeightsError(f"model.weights: {str(folder)!r} is no bundle: it has no {SPEC_FILE}")
     spec = ModelSpec.from_json((folder / SPEC_FILE).read_bytes(), str(folder / SPEC_FILE))

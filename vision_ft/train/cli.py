@@ -22,12 +22,13 @@ from vision_ft.data.module import PhotoData
 from vision_ft.errors import CheckpointError, ConfigError, UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
+from vision_ft.model.weights import parse_source
 from vision_ft.train.callbacks import EpochLines, ProgressBar
 from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain
 from vision_ft.train.memory import BatchTooLarge, is_out_of_memory, smaller
 from vision_ft.train.mistakes import mistakes
-from vision_ft.train.run import MANIFEST, Run, RunFolder, discard, new_run_folder
+from vision_ft.train.run import SIDES, Run, RunFolder, discard, new_run_folder
 from vision_ft.train.selection import Selection
 from vision_ft.train.steps import Average, StepSeed, StopAt
 from vision_ft.train.stop import Stop
@@ -106,7 +107,6 @@ class VisionCLI(LightningCLI):
         faults = mistakes(settings)
         if faults:
             raise ConfigError("; ".join(faults))
-        _keep_sides(settings)
         if settings["ckpt_path"] is not None:
             checkpoint = Path(settings["ckpt_path"]).expanduser()
             record, _ = read_checkpoint(checkpoint)
@@ -123,6 +123,8 @@ class VisionCLI(LightningCLI):
             raise UsageError(
                 f"{self.config['subcommand']} needs --ckpt_path, for example runs/NAME/latest/checkpoints/best.ckpt"
             )
+
+        _keep_sides(settings)
 
     def _known_keys(self) -> list[str]:
         return [
@@ -147,9 +149,12 @@ class VisionCLI(LightningCLI):
         """A trainer whose length is the schedule's, and whose defaults fit the machine."""
         self.datamodule.frame_as(self.model.preprocessing.framing)
         if self.subcommand == "fit":
-            self._lora = self._get(self.config_init, "unfreeze").schedule(self.model.network.stages).lora
+            unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
+            self._lora = unfreeze.schedule(self.model.network.stages).lora
         if self._lora is not None:
             self.model.adapt(*self._lora)
+        if self.subcommand == "fit":
+            unfreeze.schedule(self.model.network.stages).check_adapters(self.model.network.adapted)
         settings = self._get(self.config_init, "trainer")
         if settings["precision"] is None:
             kwargs["precision"] = _fitting_precision(settings["accelerator"])
@@ -228,7 +233,9 @@ class VisionCLI(LightningCLI):
             raise
 
     def _too_large(self) -> BatchTooLarge | ConfigError:
-        """How to go on, if there is a way; several processes would have to agree on one."""
+        """How to go on, if there is a way."""
+        # What comes before the next attempt's first step is not worth waiting for.
+        self._stop.waits = False
         trainer, data = self.config["fit"]["trainer"], self.config["fit"]["data"]
         found = smaller(data["batch_size"], trainer["accumulate_grad_batches"])
         if found is None:
@@ -236,9 +243,11 @@ class VisionCLI(LightningCLI):
                 "out of memory with a single photo a batch; set a smaller model.image_size, choose a smaller "
                 "model.backbone, or let fewer stages train"
             )
-        if self.folder is None or self.trainer.world_size > 1:
+        counted = any(type(trainer[name]) is int for name in ("limit_train_batches", "val_check_interval"))
+        # A number of batches would be of fewer photos then; and several processes would have to agree.
+        if self.folder is None or self.trainer.world_size > 1 or counted:
             return ConfigError(
-                f"out of memory with {data['batch_size']} photos a batch on each device; set data.batch_size "
+                f"out of memory with {data['batch_size']} photos a batch; set data.batch_size "
                 f"{found[0]} and trainer.accumulate_grad_batches {found[1]}"
             )
         return BatchTooLarge(*found, self.folder.last if self.folder.last.is_file() else None)
@@ -264,14 +273,25 @@ class VisionCLI(LightningCLI):
         for line in lines:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
         self.datamodule.manifest.write(self.folder.manifest)
+        self.datamodule.write_sides(self.folder.sides)
 
 
 def _keep_sides(settings: Any) -> None:
-    """Let the photos that a bundle was trained on keep their sides, where the run that it is of can be found."""
-    weights = settings["model"]["weights"]
-    manifest = Path(weights.removeprefix("bundle:")).expanduser().resolve().parent / MANIFEST
-    if weights.startswith("bundle:") and settings["data"]["earlier"] is None and manifest.is_file():
-        settings["data"]["earlier"] = str(manifest)
+    """Let photos keep the sides that they had in the run of a bundle that is gone on from, or of a checkpoint."""
+    if settings["ckpt_path"] is not None:
+        # The run that is resumed has them all, also where those before it are gone.
+        sides = Path(settings["ckpt_path"]).resolve().parent.parent / SIDES
+        if settings["data"]["earlier"] is not None and sides.is_file():
+            settings["data"]["earlier"] = str(sides)
+        return
+    source = parse_source(settings["model"]["weights"])
+    if source.kind != "bundle":
+        return
+    # Resolved now, for ``latest`` is about to be another run.
+    bundle = source.file.resolve()
+    settings["model"]["weights"] = f"bundle:{bundle}"
+    if (bundle.parent / SIDES).is_file():
+        settings["data"]["earlier"] = str(bundle.parent / SIDES)
 
 
 def _goes_on(known: Sequence[str], new: Sequence[str], earlier: str | None) -> list[str]:
@@ -279,7 +299,7 @@ def _goes_on(known: Sequence[str], new: Sequence[str], earlier: str | None) -> l
     if earlier is None:
         lines.append(
             "which photos the bundle learnt from is not known here, and some may be among those held out; if you have "
-            "the manifest.csv of its run, name it with --data.earlier"
+            "the sides.csv of its run, name it with --data.earlier"
         )
     return lines
 

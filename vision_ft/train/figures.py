@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def draw_rates(found: Sequence[Rates], path: Path) -> None:
     for panel, one in zip(panels, found, strict=True):
         panel.plot(one.rates, one.losses, color="#1f5fa8", linewidth=1.6)
         panel.set_xscale("log")
-        fallen = max(-min(one.losses), 1e-3)
+        fallen = max([-loss for loss in one.losses if math.isfinite(loss)] + [1e-3])
         panel.set_ylim(-1.3 * fallen, 1.3 * fallen)
         panel.axhline(0, color="#777777", linewidth=0.8)
         panel.set_xlabel("learning rate of the topmost stage")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Self
 
 import numpy as np
 import psutil
@@ -22,8 +25,10 @@ LOWEST, HIGHEST = 1e-6, 1.0
 _SMOOTH, _DIVERGED, _FALLEN = 0.9, 1.0, 0.02
 # Steps at a batch size: the first few are not like those that follow.
 _WARM, _TIMED = 1, 3
-# The share of free memory that a batch may be expected to take.
+# The share of free memory that twice the batch may be expected to take.
 _MOST_MEMORY = 0.8
+# Seconds between two looks at the memory of the process.
+_LOOK_EVERY = 0.002
 # A batch that is this near to the fastest is as good, and smaller.
 _AS_FAST = 0.95
 
@@ -55,7 +60,7 @@ class BatchSize:
         phase: its number, from 1.
         photos: a batch.
         photos_per_second: of training steps alone; ``None`` where it does not fit into memory.
-        memory: peak of the process on a CPU, of the device elsewhere, in bytes.
+        memory: what the steps took at most beyond what was there before, in bytes.
     """
 
     phase: int
@@ -162,35 +167,58 @@ def best_batch(tried: Sequence[BatchSize]) -> int | None:
 def _try_batch(cli: Prepared, phase: int, photos: int) -> BatchSize:
     optimizer = cli.enter(phase)
     cli.datamodule.use_batch_size(photos)
-    _forget_peak(cli)
-    try:
-        batch = next(cli.batches())
-        for step in range(_WARM + _TIMED):
-            if step == _WARM:
-                began = time.perf_counter()
-            cli.step(batch, optimizer)
-        seconds = time.perf_counter() - began
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return BatchSize(phase + 1, photos, None, None)
-    return BatchSize(phase + 1, photos, _TIMED * len(batch.labels) / seconds, _peak(cli))
+    gc.collect()
+    with _Peak(cli.device) as peak:
+        try:
+            batch = next(cli.batches())
+            for step in range(_WARM + _TIMED):
+                if step == _WARM:
+                    began = time.perf_counter()
+                cli.step(batch, optimizer)
+            seconds = time.perf_counter() - began
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return BatchSize(phase + 1, photos, None, None)
+    return BatchSize(phase + 1, photos, _TIMED * len(batch.labels) / seconds, peak.bytes)
 
 
 def _fits_twice(cli: Prepared, found: BatchSize) -> bool:
     """Whether twice the batch may be tried: on a CPU, the system would rather kill than refuse."""
     if cli.device.type == "cuda" or found.memory is None:
         return True
-    # At the worst, all of it is the batch's.
-    return found.memory < _MOST_MEMORY * int(psutil.virtual_memory().available)
+    return 2 * found.memory < _MOST_MEMORY * int(psutil.virtual_memory().available)
 
 
-def _forget_peak(cli: Prepared) -> None:
-    if cli.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(cli.device)
+class _Peak:
+    """How much memory is taken at most while a block lasts, beyond what was taken before."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
+        self.bytes = 0
+
+    def __enter__(self) -> Self:
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+            self._before = torch.cuda.memory_allocated(self._device)
+        else:
+            self._before = _resident()
+            self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._device.type == "cuda":
+            self.bytes = torch.cuda.max_memory_allocated(self._device) - self._before
+        else:
+            self._over.set()
+            self._watch.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_EVERY):
+            self.bytes = max(self.bytes, _resident() - self._before)
 
 
-def _peak(cli: Prepared) -> int:
-    if cli.device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(cli.device))
+def _resident() -> int:
     return int(psutil.Process().memory_info().rss)

@@ -16,7 +16,7 @@ from vision_ft.data.listing import TRAIN, VAL
 from vision_ft.model.classifier import Classifier
 from vision_ft.model.head import Linear, LinearHead
 from vision_ft.train.judging import Scored
-from vision_ft.train.regularise import Features, fit_best
+from vision_ft.train.regularise import Features, Groups, fit_best
 
 _log = logging.getLogger(__name__)
 
@@ -69,12 +69,22 @@ def fit_head(
     start = head.read().to(val.values.device)
     # A bundle may come from these very photos; what its backbone makes of those it learnt from says nothing.
     groups = None if model.origin.source.startswith("bundle:") else data.groups(TRAIN)
-    found = fit_best(train, val, start, model.label_smoothing, groups) if trainer.is_global_zero else None
+    found = _fit(train, val, start, model.label_smoothing, groups) if trainer.is_global_zero else None
     # Found once, and the same on every device.
     linear, chosen = cast("tuple[Linear, str]", trainer.strategy.broadcast(found))
     linear = linear.to(val.values.device)
     head.write(linear)
     return HeadFit(None if start.is_zero else _score(start, val), _score(linear, val), chosen)
+
+
+def _fit(train: Features, val: Features, start: Linear, smoothing: float, groups: Groups | None) -> tuple[Linear, str]:
+    """On the features' device or, where that has no room for it, on the CPU: a smaller batch would be of no use."""
+    try:
+        return fit_best(train, val, start, smoothing, groups)
+    except torch.OutOfMemoryError:
+        pass
+    here = torch.device("cpu")
+    return fit_best(train.to(here), val.to(here), start.to(here), smoothing, groups)
 
 
 def _look(

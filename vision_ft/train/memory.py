@@ -36,7 +36,7 @@ class BatchTooLarge(Exception):  # noqa: N818 - not an error of the user's, but 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error is PyTorch's word for too little memory."""
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
 

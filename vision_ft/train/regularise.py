@@ -39,6 +39,10 @@ class Features:
     rows: torch.Tensor
     photos: int
 
+    def to(self, device: torch.device) -> Features:
+        """The same on another device."""
+        return Features(self.values.to(device), self.labels.to(device), self.rows.to(device), self.photos)
+
     def judge(self, linear: Linear) -> Judged:
         """How a head does on each of the photos that could be read."""
         return judged(linear.logits(self.values), self.labels)

@@ -14,7 +14,7 @@ from vision_ft.errors import ConfigError
 # Lightning starts further processes of a run by the same command line; this tells them which folder is theirs.
 _RUN_OF_THIS_PROCESS = "VISION_FT_RUN_FOLDER"
 BEST, LAST, HEAD = "best.ckpt", "last.ckpt", "head.ckpt"
-MANIFEST = "manifest.csv"
+MANIFEST, SIDES = "manifest.csv", "sides.csv"
 _LATEST = "latest"
 
 
@@ -86,6 +86,11 @@ class RunFolder:
     def manifest(self) -> Path:
         """The table of the photos of this run."""
         return self.path / MANIFEST
+
+    @property
+    def sides(self) -> Path:
+        """The side of each photo that this run and those before it knew."""
+        return self.path / SIDES
 
     @property
     def predictions(self) -> Path:

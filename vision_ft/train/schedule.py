@@ -162,6 +162,21 @@ class Schedule:
         adapted = {name for names, _ in phases for name in names}
         return tuple(name for name in self._stages[:-1] if name in adapted), phases[0][1]
 
+    def check_adapters(self, adapted: Sequence[str]) -> None:
+        """Refuse a phase with adapters in which nothing would train.
+
+        Args:
+            adapted: the stages that have some.
+
+        Raises:
+            ConfigError: names the phase.
+        """
+        for number, (phase, names) in enumerate(zip(self._phases, self._trained, strict=True)):
+            if phase.lora and not {*adapted, self._stages[-1]} & set(names):
+                raise ConfigError(
+                    f"unfreeze.phases[{number}]: no layer of {', '.join(names)} takes an adapter; train without lora"
+                )
+
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The phases, in order."""
