@@ -7,12 +7,12 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 from rich.table import Table
 
 from vision_ft.commands.console import say
 from vision_ft.commands.parsing import parser_for
+from vision_ft.data.listing import TRAIN
 from vision_ft.errors import ConfigError, ExitCode, UsageError
 from vision_ft.train.figures import draw_rates
 from vision_ft.train.finder import BatchSize, Rates, best_batch, try_batches, try_rates
@@ -31,8 +31,6 @@ def main(verb: str, args: Sequence[str]) -> int:
         raise UsageError(f"--out: {str(out)!r} is there already; name a new folder, or remove that one")
     try:
         return _find(options, settings, out)
-    except MisconfigurationException as error:
-        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -95,7 +93,7 @@ def _batches(cli: Prepared, most: int, console: Console) -> None:
     for heading in ("phase", "photos a batch", "photos a second", "memory"):
         table.add_column(heading, justify="right")
     # A batch of more photos than there are would not be one.
-    for one in try_batches(cli, min(most, len(cli.datamodule.manifest.part("train")))):
+    for one in try_batches(cli, min(most, len(cli.datamodule.manifest.part(TRAIN)))):
         found.append(one)
         speed = "does not fit" if one.photos_per_second is None else f"{one.photos_per_second:.1f}"
         memory = "" if one.memory is None else f"{one.memory / 2**20:.0f} MB"

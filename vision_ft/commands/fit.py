@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Sequence
 
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
@@ -48,11 +47,7 @@ def _run(verb: str, args: Sequence[str]) -> int:
 
 
 def _fit(verb: str, args: Sequence[str], stop: Stop) -> int:
-    try:
-        cli = _with_what_memory_there_is([verb, *args], stop)
-    except MisconfigurationException as error:
-        # Lightning's own word for settings that do not go together, such as a GPU on a machine without one.
-        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+    cli = _with_what_memory_there_is([verb, *args], stop)
     if not cli.trainer.is_global_zero:
         return ExitCode.DONE
     if verb == "fit" and cli.folder is not None:

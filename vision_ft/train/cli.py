@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import CheckpointIO
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
@@ -22,30 +21,19 @@ from vision_ft.data.module import PhotoData
 from vision_ft.errors import CheckpointError, ConfigError, UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
-from vision_ft.model.weights import parse_source
 from vision_ft.train.callbacks import EpochLines, ProgressBar
 from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain
+from vision_ft.train.going_on import describe_going_on, keep_sides
 from vision_ft.train.memory import BatchTooLarge, is_out_of_memory, smaller
 from vision_ft.train.mistakes import mistakes
-from vision_ft.train.run import SIDES, Run, RunFolder, discard, new_run_folder
+from vision_ft.train.quiet import quieten
+from vision_ft.train.run import Run, RunFolder, discard, new_run_folder
+from vision_ft.train.schedule import Schedule
 from vision_ft.train.selection import Selection
 from vision_ft.train.steps import Average, StepSeed, StopAt
 from vision_ft.train.stop import Stop
 from vision_ft.train.unfreeze import Unfreeze
-
-# Said by Lightning of what is meant here, or of what is none of the user's business.
-_MEANT = (
-    r".*does not have many workers.*",
-    r".*in eval mode at the start of training.*",
-    r"Experiment logs directory .* exists and is not empty.*",
-    r".*The number of training batches .* is smaller than the logging interval.*",
-    r"Checkpoint directory .* exists and is not empty.*",
-    r"The dirpath has changed from .*",
-    r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint .*",
-    r"You're resuming from a checkpoint that ended before the epoch ended .*",
-    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
-)
 
 
 class VisionCLI(LightningCLI):
@@ -71,16 +59,31 @@ class VisionCLI(LightningCLI):
         self._stop = Stop() if stop is None else stop
         self._lora: tuple[tuple[str, ...], int] | None = None
         strict = {"exit_on_error": False}
-        _quieten()
-        super().__init__(
-            Classifier,
-            PhotoData,
-            seed_everything_default=0,
-            args=list(args),
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-            parser_kwargs={**strict, **{verb: dict(strict) for verb in self.subcommands()}},
-        )
+        quieten()
+        try:
+            super().__init__(
+                Classifier,
+                PhotoData,
+                seed_everything_default=0,
+                args=list(args),
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                parser_kwargs={**strict, **{verb: dict(strict) for verb in self.subcommands()}},
+            )
+        except MisconfigurationException as error:
+            # Lightning's own word for settings that do not go together, such as a GPU on a machine without one.
+            raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+
+    @property
+    def unfreeze(self) -> Unfreeze:
+        """The callback that applies the schedule; of ``fit`` alone."""
+        found: Unfreeze = self._get(self.config_init, "unfreeze")
+        return found
+
+    @property
+    def schedule(self) -> Schedule:
+        """What trains when, in this network."""
+        return self.unfreeze.schedule(self.model.network.stages)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -123,8 +126,7 @@ class VisionCLI(LightningCLI):
             raise UsageError(
                 f"{self.config['subcommand']} needs --ckpt_path, for example runs/NAME/latest/checkpoints/best.ckpt"
             )
-
-        _keep_sides(settings)
+        keep_sides(settings)
 
     def _known_keys(self) -> list[str]:
         return [
@@ -149,12 +151,11 @@ class VisionCLI(LightningCLI):
         """A trainer whose length is the schedule's, and whose defaults fit the machine."""
         self.datamodule.frame_as(self.model.preprocessing.framing)
         if self.subcommand == "fit":
-            unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
-            self._lora = unfreeze.schedule(self.model.network.stages).lora
+            self._lora = self.schedule.lora
         if self._lora is not None:
             self.model.adapt(*self._lora)
         if self.subcommand == "fit":
-            unfreeze.schedule(self.model.network.stages).check_adapters(self.model.network.adapted)
+            self.schedule.check_adapters(self.model.network.adapted)
         settings = self._get(self.config_init, "trainer")
         if settings["precision"] is None:
             kwargs["precision"] = _fitting_precision(settings["accelerator"])
@@ -178,8 +179,7 @@ class VisionCLI(LightningCLI):
             raise
 
     def _fit_settings(self, settings: Any, callbacks: list[pl.Callback]) -> dict[str, Any]:
-        unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
-        schedule = unfreeze.schedule(self.model.network.stages)
+        unfreeze = self.unfreeze
         run: Run = self._get(self.config_init, "run")
         # The photos are read before the run gets a folder: data that cannot be used leaves nothing behind.
         batches = math.ceil(len(self.datamodule.manifest.part(TRAIN)) / self.config["fit"]["data"]["batch_size"])
@@ -209,7 +209,7 @@ class VisionCLI(LightningCLI):
         if not any(isinstance(one, CheckpointIO) for one in _as_list(settings["plugins"])):
             changed["plugins"] = [*_as_list(settings["plugins"]), WholeFiles()]
         if settings["max_epochs"] is None:
-            changed["max_epochs"] = schedule.epochs
+            changed["max_epochs"] = self.schedule.epochs
         if settings["max_steps"] != -1:
             callbacks.append(StopAt(settings["max_steps"]))
             changed["max_steps"] = -1
@@ -256,52 +256,27 @@ class VisionCLI(LightningCLI):
         """Say what is about to happen."""
         if self.folder is None or not self.trainer.is_global_zero:
             return
-        unfreeze: Unfreeze = self._get(self.config_init, "unfreeze")
         resumed = self._get(self.config_init, "ckpt_path")
         source = self.model.origin.source if resumed is None else resumed
         known = self.model.known if self.model.origin.ancestors else ()
-        new = [name for name in self.model.classes if name not in known]
+        earlier = self.config["fit"]["data"]["earlier"]
         lines = [
             *self.datamodule.describe(),
             f"{self.model.backbone_name} from {source} at "
             f"{self.model.preprocessing.framing.width} × {self.model.preprocessing.framing.height} pixels",
-            *(_goes_on(known, new, self.config["fit"]["data"]["earlier"]) if known else []),
-            *(["first: head, to its optimum on the frozen backbone"] if unfreeze.fit_head and resumed is None else []),
-            *unfreeze.schedule(self.model.network.stages).describe(),
+            *(describe_going_on(known, self.model.classes, earlier) if known else []),
+            *(
+                ["first: head, to its optimum on the frozen backbone"]
+                if self.unfreeze.fit_head and resumed is None
+                else []
+            ),
+            *self.schedule.describe(),
             f"run folder: {self.folder.path}",
         ]
         for line in lines:
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
         self.datamodule.manifest.write(self.folder.manifest)
         self.datamodule.write_sides(self.folder.sides)
-
-
-def _keep_sides(settings: Any) -> None:
-    """Let photos keep the sides that they had in the run of a bundle that is gone on from, or of a checkpoint."""
-    if settings["ckpt_path"] is not None:
-        # The run that is resumed has them all, also where those before it are gone.
-        sides = Path(settings["ckpt_path"]).resolve().parent.parent / SIDES
-        if settings["data"]["earlier"] is not None and sides.is_file():
-            settings["data"]["earlier"] = str(sides)
-        return
-    source = parse_source(settings["model"]["weights"])
-    if source.kind != "bundle":
-        return
-    # Resolved now, for ``latest`` is about to be another run.
-    bundle = source.file.resolve()
-    settings["model"]["weights"] = f"bundle:{bundle}"
-    if (bundle.parent / SIDES).is_file():
-        settings["data"]["earlier"] = str(bundle.parent / SIDES)
-
-
-def _goes_on(known: Sequence[str], new: Sequence[str], earlier: str | None) -> list[str]:
-    lines = [f"head: goes on with {', '.join(known)}" + (f"; {', '.join(new)} begins anew" if new else "")]
-    if earlier is None:
-        lines.append(
-            "which photos the bundle learnt from is not known here, and some may be among those held out; if you have "
-            "the sides.csv of its run, name it with --data.earlier"
-        )
-    return lines
 
 
 def _as_list(plugins: Any) -> list[Any]:
@@ -314,10 +289,3 @@ def _fitting_precision(accelerator: str | Any) -> str:
     """Half the memory and about twice the speed where the GPU has bfloat16; plain float32 elsewhere."""
     on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
-
-
-def _quieten() -> None:
-    for message in _MEANT:
-        warnings.filterwarnings("ignore", message=message)
-    for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)

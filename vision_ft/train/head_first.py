@@ -68,7 +68,7 @@ def fit_head(
     head, train, val = seen
     start = head.read().to(val.values.device)
     # A bundle may come from these very photos; what its backbone makes of those it learnt from says nothing.
-    groups = None if model.origin.source.startswith("bundle:") else data.groups(TRAIN)
+    groups = None if model.origin.ancestors else data.groups(TRAIN)
     found = _fit(train, val, start, model.label_smoothing, groups) if trainer.is_global_zero else None
     # Found once, and the same on every device.
     linear, chosen = cast("tuple[Linear, str]", trainer.strategy.broadcast(found))

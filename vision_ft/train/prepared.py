@@ -11,8 +11,6 @@ import torch
 from vision_ft.model.classifier import Classifier
 from vision_ft.train.cli import VisionCLI
 from vision_ft.train.head_first import fit_head
-from vision_ft.train.schedule import Schedule
-from vision_ft.train.unfreeze import Unfreeze
 
 
 class Prepared(VisionCLI):
@@ -27,17 +25,6 @@ class Prepared(VisionCLI):
     def _fit_settings(self, settings: Any, callbacks: list[pl.Callback]) -> dict[str, Any]:
         self.save_config_callback = None
         return {"logger": False, "enable_checkpointing": False, "max_epochs": 1, "devices": 1, "strategy": "auto"}
-
-    @property
-    def unfreeze(self) -> Unfreeze:
-        """The callback that would apply the schedule."""
-        found: Unfreeze = self._get(self.config_init, "unfreeze")
-        return found
-
-    @property
-    def schedule(self) -> Schedule:
-        """What would train when."""
-        return self.unfreeze.schedule(self.model.network.stages)
 
     @property
     def device(self) -> torch.device:
