@@ -117,6 +117,16 @@ def stage_names(name: str) -> tuple[str, ...]:
         return stages_of(create(name, classes=2)).names
 
 
+def takes(name: str, **settings: Any) -> bool:
+    """Whether a backbone can be built with timm's own arguments, such as ``drop_path_rate``."""
+    try:
+        with torch.device("meta"):
+            create(name, classes=2, **settings)
+    except ConfigError:
+        return False
+    return True
+
+
 def create(name: str, classes: int, image_size: int | None = None, **settings: Any) -> nn.Module:
     """A timm network with a head for that many classes, its weights random.
 

@@ -7,16 +7,15 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 from rich.filesize import decimal
 
 from vision_ft.errors import NO_SPACE, DataError, UsageError
+from vision_ft.lock import hold
 from vision_ft.supply.catalogue import DataSet, RemoteFile
 from vision_ft.supply.display import Display
 from vision_ft.supply.download import Part, check_room, download
@@ -108,7 +107,7 @@ def _workplace(folder: Path) -> Iterator[Path]:
             raise
         raise DataError(f"cannot fetch into {str(folder)!r}: {error.strerror}; name another FOLDER") from error
     with lock:
-        _lock(lock, folder)
+        hold(lock, DataError(f"another command is fetching into {str(folder)!r}; wait for it, or stop it"))
         try:
             # Left behind by a call that was killed.
             for stale in work.glob("unpacked-*"):
@@ -120,17 +119,6 @@ def _workplace(folder: Path) -> Iterator[Path]:
                 work.rmdir()
                 if made:
                     folder.rmdir()
-
-
-def _lock(lock: IO[str], folder: Path) -> None:
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise DataError(f"another command is fetching into {str(folder)!r}; wait for it, or stop it") from error
 
 
 def _check_room(data_set: DataSet, parts: Sequence[Part], work: Path) -> None:

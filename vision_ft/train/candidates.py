@@ -40,6 +40,12 @@ class Candidates:
         first = next(iter(self.scores.values()), None)
         return first is not None and bool((scored.right.isnan() == first.right.isnan()).all())
 
+    def trained(self) -> Scored | None:
+        """The lowest of the log-losses that are not of the baseline, nor from before it; ``None`` without any."""
+        names = list(self.scores)
+        later = names if self.baseline is None else names[names.index(self.baseline) + 1 :]
+        return min((self.scores[name] for name in later), key=lambda one: one.log_loss, default=None)
+
     def verdict(self) -> str:
         """What is handed over, and how much better than the baseline it is, in a sentence."""
         if self.best is None:

@@ -43,17 +43,18 @@ class VisionCLI(LightningCLI):
     model: Classifier
     trainer: pl.Trainer
 
-    def __init__(self, args: Sequence[str], stop: Stop | None = None) -> None:
+    def __init__(self, args: Sequence[str], stop: Stop | None = None, console: Console | None = None) -> None:
         """Parse, build and run.
 
         Args:
             args: the verb and what follows it.
             stop: hears when the run is told to end.
+            console: what is said of the run goes there; to standard error if not given.
 
         Raises:
             InputError: the settings, the data or the weights are at fault.
         """
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True) if console is None else console
         self.folder: RunFolder | None = None
         self.selection: Selection | None = None
         self._stop = Stop() if stop is None else stop

@@ -13,6 +13,7 @@ from vision_ft.errors import ConfigError
 
 # Lightning starts further processes of a run by the same command line; this tells them which folder is theirs.
 _RUN_OF_THIS_PROCESS = "VISION_FT_RUN_FOLDER"
+CHECKPOINTS = "checkpoints"
 BEST, LAST, HEAD = "best.ckpt", "last.ckpt", "head.ckpt"
 MANIFEST, SIDES = "manifest.csv", "sides.csv"
 _LATEST = "latest"
@@ -55,7 +56,7 @@ class RunFolder:
     @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def best(self) -> Path:

@@ -82,6 +82,11 @@ class Selection(pl.Callback):
         """What is handed over, in a sentence."""
         return self._candidates.verdict()
 
+    @property
+    def trained(self) -> Scored | None:
+        """How the best of the weights does that were trained in some epoch; ``None`` where there are none."""
+        return self._candidates.trained()
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Train the head and score it; or take over what the resumed run has."""
         model = cast(Classifier, pl_module)

@@ -1,0 +1,26 @@
+"""One process at a time."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO
+
+from vision_ft.errors import InputError
+
+
+def hold(file: IO[str], error: InputError) -> None:
+    """Hold on to a file for as long as it is open; the system lets go of it however the process ends.
+
+    On Windows nothing is held.
+
+    Raises:
+        InputError: the one given: another process holds it.
+    """
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise error from None
