@@ -40,6 +40,11 @@ class Candidates:
         first = next(iter(self.scores.values()), None)
         return first is not None and bool((scored.right.isnan() == first.right.isnan()).all())
 
+    @property
+    def handed_over(self) -> Scored | None:
+        """How the best does; ``None`` before anything was offered."""
+        return None if self.best is None else self.scores[self.best]
+
     def trained(self) -> Scored | None:
         """The lowest of the log-losses that are not of the baseline, nor from before it; ``None`` without any."""
         names = list(self.scores)

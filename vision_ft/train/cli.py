@@ -10,10 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import yaml
 from lightning_fabric.plugins import CheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import ArgsType, LightningArgumentParser, LightningCLI
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from rich.console import Console
 
 from vision_ft.data.listing import TRAIN
@@ -23,8 +23,9 @@ from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
 from vision_ft.train.callbacks import EpochLines, ProgressBar
 from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
-from vision_ft.train.config import check_files, explain
+from vision_ft.train.config import check_files, explain, flat
 from vision_ft.train.going_on import describe_going_on, keep_sides
+from vision_ft.train.loggers import describe_run, make_loggers
 from vision_ft.train.memory import BatchTooLarge, is_out_of_memory, smaller
 from vision_ft.train.mistakes import mistakes
 from vision_ft.train.quiet import quieten
@@ -85,6 +86,11 @@ class VisionCLI(LightningCLI):
     def schedule(self) -> Schedule:
         """What trains when, in this network."""
         return self.unfreeze.schedule(self.model.network.stages)
+
+    def flat_settings(self) -> dict[str, Any]:
+        """All settings as plain values, by their dotted names."""
+        settings = yaml.safe_load(self._parser("fit").dump(self.config["fit"]))
+        return dict(flat(settings))
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -166,13 +172,13 @@ class VisionCLI(LightningCLI):
         if settings["enable_progress_bar"] is None:
             kwargs["enable_progress_bar"] = self.console.is_terminal
             callbacks += [ProgressBar()] if self.console.is_terminal else []
-        if self.subcommand == "fit":
-            kwargs.update(self._fit_settings(settings, callbacks))
-        elif settings["logger"] is None:
-            kwargs["logger"] = False
-            self.save_config_callback = None
-        settings["callbacks"] = [*(settings["callbacks"] or []), *callbacks]
         try:
+            if self.subcommand == "fit":
+                kwargs.update(self._fit_settings(settings, callbacks))
+            elif settings["logger"] is None:
+                kwargs["logger"] = False
+                self.save_config_callback = None
+            settings["callbacks"] = [*(settings["callbacks"] or []), *callbacks]
             return super().instantiate_trainer(**kwargs)
         except BaseException:
             if self.folder is not None:
@@ -215,8 +221,7 @@ class VisionCLI(LightningCLI):
             callbacks.append(StopAt(settings["max_steps"]))
             changed["max_steps"] = -1
         if settings["logger"] is None:
-            place = self.folder.path
-            changed["logger"] = [kind(place, name="", version="") for kind in (CSVLogger, TensorBoardLogger)]
+            changed["logger"] = make_loggers(run.loggers, self.folder.path)
         return changed
 
     def _run_subcommand(self, subcommand: str) -> None:
@@ -278,6 +283,7 @@ class VisionCLI(LightningCLI):
             self.console.print(line, highlight=False, soft_wrap=True, markup=False)
         self.datamodule.manifest.write(self.folder.manifest)
         self.datamodule.write_sides(self.folder.sides)
+        describe_run(self.trainer, self.flat_settings())
 
 
 def _as_list(plugins: Any) -> list[Any]:

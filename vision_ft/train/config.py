@@ -120,3 +120,12 @@ def _unknown_inside(key: str, value: Any) -> Iterator[str]:
     for where, row in rows.items():
         if isinstance(row, Mapping):
             yield from (f"{where}.{name}" for name in row if name not in _INSIDE[key])
+
+
+def flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by their dotted names; lists stay whole."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
 
 from vision_ft.model.classifier import Classifier
 from vision_ft.train.cli import VisionCLI
@@ -26,11 +25,6 @@ class Prepared(VisionCLI):
     def _fit_settings(self, settings: Any, callbacks: list[pl.Callback]) -> dict[str, Any]:
         self.save_config_callback = None
         return {"logger": False, "enable_checkpointing": False, "max_epochs": 1, "devices": 1, "strategy": "auto"}
-
-    def flat_settings(self) -> dict[str, Any]:
-        """All settings as plain values, by their dotted names."""
-        settings = yaml.safe_load(self._parser("fit").dump(self.config["fit"]))
-        return dict(_flat("", settings))
 
     @property
     def device(self) -> torch.device:
@@ -76,11 +70,3 @@ class Prepared(VisionCLI):
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return float(loss.detach())
-
-
-def _flat(above: str, settings: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(settings, dict) and settings:
-        for name, value in settings.items():
-            yield from _flat(f"{above}.{name}" if above else str(name), value)
-    else:
-        yield above, settings

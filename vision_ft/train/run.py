@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from vision_ft.errors import ConfigError
+from vision_ft.train.loggers import DEFAULT, logger_faults
 
 # Lightning starts further processes of a run by the same command line; this tells them which folder is theirs.
 _RUN_OF_THIS_PROCESS = "VISION_FT_RUN_FOLDER"
@@ -28,16 +29,21 @@ class Run:
         name: groups runs of one kind; the name of the data's folder if not given.
         save_every_steps: steps of the optimizer between two checkpoints to resume from; one is written after each
             epoch as well, and where the run is told to stop.
+        loggers: where figures go: csv, tensorboard, and by an extra of the same name mlflow (whose server
+            MLFLOW_TRACKING_URI names) and wandb (offline, unless WANDB_MODE says otherwise).
     """
 
     folder: str = "runs"
     name: str | None = None
     save_every_steps: int = 1000
+    loggers: list[str] = field(default_factory=lambda: list(DEFAULT))
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         if self.save_every_steps < 1:
             raise ConfigError(f"run.save_every_steps is {self.save_every_steps}, must be 1 or more")
+        if faults := logger_faults(self.loggers):
+            raise ConfigError("; ".join(faults))
         if self.name is not None:
             _check_name(self.name)
 

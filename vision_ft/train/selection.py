@@ -163,6 +163,10 @@ class Selection(pl.Callback):
         self._complete(trainer, model)
         if trainer.is_global_zero and self._candidates.scores:
             self._candidates.write(self._folder.candidates)
+        if (best := self._candidates.handed_over) is not None:
+            figures_of_it = {"handed_over/loss": best.log_loss, "handed_over/accuracy": best.accuracy}
+            for logger in trainer.loggers:
+                logger.log_metrics(figures_of_it, trainer.global_step)
 
     def _complete(self, trainer: pl.Trainer, model: Classifier) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
