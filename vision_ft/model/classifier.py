@@ -21,6 +21,10 @@ from vision_ft.model.network import Network
 from vision_ft.spec import Preprocessing, WeightsOrigin
 
 
+# Where PyTorch has a fused step.
+_FUSED = frozenset({"cpu", "cuda", "mps", "xpu"})
+
+
 class _Batch(Protocol):
     @property
     def pixels(self) -> torch.Tensor: ...
@@ -134,8 +138,9 @@ class Classifier(pl.LightningModule):
         self._mixing = Mixing(len(classes), mixup, cutmix)
         self._metrics = torch.nn.ModuleDict()
         for part in ("train", "val", "test"):
-            self._metrics[f"{part}/loss"] = MeanMetric()
-            self._metrics[f"{part}/accuracy"] = MulticlassAccuracy(len(classes), average="micro")
+            # Neither looks at what it is given: that would hold up every step until the device is done with it.
+            self._metrics[f"{part}/loss"] = MeanMetric(nan_strategy="disable")
+            self._metrics[f"{part}/accuracy"] = MulticlassAccuracy(len(classes), average="micro", validate_args=False)
         for name in ("train/loss", "train/accuracy"):
             # A run that is resumed in the middle of an epoch goes on counting.
             self._metric(name).persistent(True)
@@ -216,7 +221,8 @@ class Classifier(pl.LightningModule):
 
     def _count(self, part: str, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
         mean_loss, accuracy = self._metric(f"{part}/loss"), self._metric(f"{part}/accuracy")
-        mean_loss.update(loss, weight=len(labels))
+        # Once a photo; without its look at the values, the metric takes no weights.
+        mean_loss.update(loss.expand(len(labels)))
         accuracy.update(logits, labels)
         self.log(f"{part}/loss", mean_loss, on_step=False, on_epoch=True)
         self.log(f"{part}/accuracy", accuracy, on_step=False, on_epoch=True)
@@ -239,7 +245,14 @@ class Classifier(pl.LightningModule):
                 if chosen:
                     decay = self._weight_decay if decayed else 0.0
                     groups.append({"params": chosen, "weight_decay": decay, "stage": stage})
-        return torch.optim.AdamW(groups, lr=0.0)
+        return torch.optim.AdamW(groups, lr=0.0, fused=self._fused)
+
+    @property
+    def _fused(self) -> bool:
+        """Whether a step of all parameters is one operation, which also keeps its count on the device."""
+        # Lightning does not clip gradients that such a step would scale back itself, as with 16-mixed.
+        scaled = self._trainer is not None and self._trainer.precision == "16-mixed"
+        return self.device.type in _FUSED and not scaled
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what it takes to build this network again."""
