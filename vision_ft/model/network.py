@@ -44,6 +44,13 @@ class Network(nn.Module):
         self._frozen: frozenset[str] = frozenset()
         self._batch_norm_frozen = False
         self.adapted: tuple[str, ...] = ()
+        self._compiled = False
+
+    def compile_backbone(self) -> None:
+        """Let PyTorch compile the backbone when it is first used, and anew whenever something else trains."""
+        # In place, and not wrapped: the tensors keep their names.
+        self.backbone.compile()
+        self._compiled = True
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logits of framed photos.
@@ -146,12 +153,17 @@ class Network(nn.Module):
             adapters: whether adapters train in the place of everything else; the head has none, and trains itself.
         """
         trained = frozenset(stages)
+        before = [parameter.requires_grad for parameter in self.parameters()]
         self._frozen = frozenset(self.stages) - trained
         self._batch_norm_frozen = batch_norm_frozen
         for stage in self.stages:
             for name, parameter in self.parameters_of(stage):
                 means_it = stage == HEAD or is_adapter(name) == adapters
                 parameter.requires_grad_(stage in trained and means_it)
+        if self._compiled and before != [parameter.requires_grad for parameter in self.parameters()]:
+            # What was compiled for the phases before is of no more use, but counts: after eight variants PyTorch would
+            # go on without compiling.
+            torch.compiler.reset()
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:

@@ -36,6 +36,9 @@ from vision_ft.train.steps import Average, StepSeed, StopAt
 from vision_ft.train.stop import Stop
 from vision_ft.train.unfreeze import Unfreeze
 
+# Where the errors of PyTorch's compilers come from.
+_COMPILERS = ("torch._inductor", "torch._dynamo", "triton")
+
 
 class VisionCLI(LightningCLI):
     """The verbs ``fit``, ``validate`` and ``test``."""
@@ -236,6 +239,9 @@ class VisionCLI(LightningCLI):
         except (RuntimeError, MemoryError) as error:
             if subcommand == "fit" and is_out_of_memory(error):
                 raise self._too_large() from error
+            if type(error).__module__.startswith(_COMPILERS):
+                reason = next(iter(str(error).strip().splitlines()), "")
+                raise ConfigError(f"model.compile: PyTorch cannot compile here ({reason}); leave it out") from error
             raise
 
     def _too_large(self) -> BatchTooLarge | ConfigError:
