@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from vision_ft.errors import UnreadablePhoto
-from vision_ft.imaging import MAX_PIXELS, Facts, Framing, decode, examine, looks_like_photo, read, resize
+from vision_ft.framing import Framing, resize
+from vision_ft.imaging import MAX_PIXELS, Facts, decode, examine, looks_like_photo, read
 
 FRAMING = Framing(height=32, width=32, crop=1.0, interpolation="bicubic")
 

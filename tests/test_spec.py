@@ -6,7 +6,7 @@ import random
 import pytest
 
 from vision_ft.errors import BundleError
-from vision_ft.imaging import Framing
+from vision_ft.framing import Framing
 from vision_ft.spec import ModelSpec, Preprocessing, Thresholds, WeightsOrigin
 
 

@@ -1,4 +1,4 @@
-"""From bytes to the RGB pixels a network sees. The only decoder and the only resize in the package.
+"""From bytes to the RGB pixels a network sees. The only decoder in the package.
 
 Training, validation, the export check and prediction all come through here, so that a photo looks the same to the
 network wherever it is read.
@@ -12,21 +12,17 @@ import logging
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from vision_ft.bounds import MAX_BYTES, MAX_PIXELS, check
 from vision_ft.errors import UnreadablePhoto
-from vision_ft.upright import is_transparent, turn_of, upright_rgb
-
-Pixels: TypeAlias = npt.NDArray[np.uint8]
+from vision_ft.framing import Box, Framing, Pixels, resize
+from vision_ft.upright import is_sideways, is_transparent, reversed_sides, turn_of, upright_rgb
 
 # Formats whose decoders ship with Pillow and are kept safe there. Everything else is refused by name.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -44,49 +40,13 @@ SUFFIXES = {
     ".tiff": "TIFF",
 }
 _FORMAT_OF = {"MPO": "JPEG"}
+# How many times as many pixels as a view has are decoded for it at least, along each side.
+_SPARE = 2
 
 # Pillow warns and logs, on lines of its own code, of damage beside the pixels; such a photo is read all the same.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # it has a bound of its own
 logging.getLogger("PIL").addHandler(logging.NullHandler())
-
-Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-_FILTERS: dict[str, Image.Resampling] = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-
-
-@dataclass(frozen=True)
-class Framing:
-    """How a photo of any size becomes the rectangle that a network sees.
-
-    Attributes:
-        height: rows of the network's input, in pixels.
-        width: columns of the network's input, in pixels.
-        crop: the share of the photo kept, measured along each side of the largest box that fits; in (0, 1].
-        interpolation: the resampling filter; always antialiased.
-        resize: ``"shorter"`` keeps the photo's proportions and cuts the longer side; ``"squash"`` keeps all of the
-            photo and gives up its proportions.
-    """
-
-    height: int
-    width: int
-    crop: float
-    interpolation: Interpolation
-    resize: Literal["shorter", "squash"] = "shorter"
-
-    def box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """The part of a photo of that size which is kept: left, top, right, bottom, in pixels of the photo."""
-        box_width, box_height = float(width), float(height)
-        if self.resize == "shorter":
-            scale = min(width / self.width, height / self.height)
-            box_width, box_height = self.width * scale, self.height * scale
-        box_width, box_height = box_width * self.crop, box_height * self.crop
-        left, top = (width - box_width) / 2, (height - box_height) / 2
-        return left, top, left + box_width, top + box_height
 
 
 class Facts(NamedTuple):
@@ -199,8 +159,7 @@ def load(image: Image.Image) -> Image.Image:
     Raises:
         UnreadablePhoto: as :func:`decode`.
     """
-    if image.width * image.height > MAX_PIXELS:
-        raise UnreadablePhoto(f"{image.width} × {image.height} pixels is more than the {MAX_PIXELS:,} allowed")
+    _check_size(image)
     try:
         image.load()
         return upright_rgb(image)
@@ -214,24 +173,51 @@ def load(image: Image.Image) -> Image.Image:
         raise UnreadablePhoto(_reason(error)) from error
 
 
+def _check_size(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise UnreadablePhoto(f"{image.width} × {image.height} pixels is more than the {MAX_PIXELS:,} allowed")
+
+
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def resize(image: Image.Image, framing: Framing, box: tuple[float, float, float, float] | None = None) -> Pixels:
-    """Resample a box of an RGB image to the framing's size.
+def decode_part(
+    source: str | os.PathLike[str] | bytes, framing: Framing, box_of: Callable[[int, int], Box]
+) -> tuple[Image.Image, Box]:
+    """Decode a photo for one view of it, no finer than that needs.
+
+    A JPEG is decoded at a half, a quarter or an eighth of its size where the box keeps at least twice as many pixels
+    along each side as the view will have: a photo of twelve megapixels takes a fraction of the time and of the memory.
 
     Args:
-        image: an RGB Pillow image.
-        framing: gives the size and the filter.
-        box: left, top, right, bottom in pixels of the image; the framing's own central box if not given.
+        source: a file's path, or the file's bytes.
+        framing: the size of the view.
+        box_of: gives the part that is to be seen, of the width and the height of the upright photo.
 
     Returns:
-        uint8 array of shape (height, width, 3).
+        The photo as :func:`decode` gives it, perhaps smaller, and the box in its pixels.
+
+    Raises:
+        UnreadablePhoto: as :func:`decode`.
     """
-    region = framing.box(image.width, image.height) if box is None else box
-    size = (framing.width, framing.height)
-    return np.asarray(image.resize(size, _FILTERS[framing.interpolation], box=region), dtype=np.uint8)
+    data = source if isinstance(source, bytes) else file_bytes(source)
+    with _opened(data) as image:
+        _check_size(image)
+        turn = turn_of(image)
+        width, height = image.size[::-1] if is_sideways(turn) else image.size
+        box = box_of(width, height)
+        finer = min((box[2] - box[0]) / framing.width, (box[3] - box[1]) / framing.height)
+        scale = next(scale for scale in (8, 4, 2, 1) if scale == 1 or finer >= _SPARE * scale)
+        # Only a JPEG has a smaller self; a file of another kind is decoded as it is.
+        smaller = scale > 1 and image.draft(None, (image.width // scale, image.height // scale)) is not None
+        photo = load(image)
+    if not smaller:
+        return photo, box
+    # Where a side is no multiple of the scale, the last row or column in the file sticks out a little.
+    right, below = reversed_sides(turn)
+    x, y = (photo.width - width / scale) * right, (photo.height - height / scale) * below
+    return photo, (box[0] / scale + x, box[1] / scale + y, box[2] / scale + x, box[3] / scale + y)
 
 
 def read(source: str | os.PathLike[str] | bytes, framing: Framing) -> Pixels:
@@ -243,4 +229,5 @@ def read(source: str | os.PathLike[str] | bytes, framing: Framing) -> Pixels:
     Raises:
         UnreadablePhoto: as :func:`decode`.
     """
-    return resize(decode(source), framing)
+    photo, box = decode_part(source, framing, framing.box)
+    return resize(photo, framing, box)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vision_ft.errors import BundleError
-from vision_ft.imaging import Framing
+from vision_ft.framing import Framing
 
 SCHEMA = 1
 SPEC_FILE = "spec.json"

@@ -25,6 +25,10 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+# What runs from right to left, and from bottom to top, as it lies in the file.
+_FROM_RIGHT = frozenset(_TURNS[orientation] for orientation in (2, 3, 6, 7))
+_FROM_BELOW = frozenset(_TURNS[orientation] for orientation in (3, 4, 7, 8))
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -49,6 +53,16 @@ def turn_of(image: Image.Image) -> Image.Transpose | None:
     except Exception:
         # The pixels are good and only the note about their orientation is not: keep the photo as it lies.
         return None
+
+
+def is_sideways(turn: Image.Transpose | None) -> bool:
+    """Whether what brings a photo upright swaps its width and its height."""
+    return turn in _SIDEWAYS
+
+
+def reversed_sides(turn: Image.Transpose | None) -> tuple[bool, bool]:
+    """Whether the left edge of the upright photo is an end of the rows or columns in the file; and its upper edge."""
+    return turn in _FROM_RIGHT, turn in _FROM_BELOW
 
 
 def _rgb(image: Image.Image) -> Image.Image:

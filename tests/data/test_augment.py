@@ -11,7 +11,7 @@ from PIL import Image
 from vision_ft.data.augment import Augmentation
 from vision_ft.data.presets import DEFAULT, PRESETS, transforms_of
 from vision_ft.errors import ConfigError
-from vision_ft.imaging import Framing, resize
+from vision_ft.framing import Framing, resize
 
 FRAMING = Framing(height=48, width=32, crop=0.875, interpolation="bicubic")
 

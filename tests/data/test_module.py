@@ -11,7 +11,7 @@ from vision_ft.data.loading import Batch
 from vision_ft.data.module import PhotoData
 from vision_ft.data.split import Split
 from vision_ft.errors import ConfigError, DataError
-from vision_ft.imaging import Framing
+from vision_ft.framing import Framing
 
 FolderOf = Callable[..., Path]
 FRAMING = Framing(height=24, width=24, crop=1.0, interpolation="bilinear")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision_ft.imaging import Framing, Pixels
+from vision_ft.framing import Framing, Pixels
 from vision_ft.runtime.predictor import Predictor
 from vision_ft.spec import ModelSpec, Preprocessing, Thresholds, WeightsOrigin
 

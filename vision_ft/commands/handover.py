@@ -15,7 +15,8 @@ from vision_ft.evaluate.measure import Measured, measure
 from vision_ft.evaluate.metrics import Scores
 from vision_ft.export.bundle import add_metrics, write_model
 from vision_ft.export.staging import staged
-from vision_ft.imaging import Framing, Pixels, read
+from vision_ft.framing import Framing, Pixels
+from vision_ft.imaging import read
 from vision_ft.model.checkpoint import load_network
 from vision_ft.runtime.predictor import Predictor
 

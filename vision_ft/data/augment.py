@@ -11,11 +11,12 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import albumentations as A  # noqa: N812 - its documented name
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from vision_ft.data.presets import CROP
 from vision_ft.errors import ConfigError, nearest
-from vision_ft.imaging import Framing, Pixels, resize
+from vision_ft.framing import Box, Framing, Pixels, resize
 
 # A photo of 500 × 375 pixels, as cameras' proportions are.
 _TRIAL = 125
@@ -37,16 +38,19 @@ class Augmentation:
             ConfigError: a name or an argument is wrong; every fault of the list is named.
         """
         self._framing = framing
+        self._crop: A.RandomResizedCrop | None = None
         faults: list[str] = []
         built: list[Any] = []
         for place, settings in enumerate(transforms):
             try:
-                built.append(_build(dict(settings), place, framing))
+                if settings.get("transform") == CROP:
+                    self._crop = _build_crop(dict(settings), place, framing)
+                else:
+                    built.append(_build(dict(settings)))
             except (ValueError, TypeError) as error:
                 faults.append(f"data.augment[{place}] {settings.get('transform')}: {' '.join(str(error).split())}")
         if faults:
             raise ConfigError("; ".join(faults))
-        self._crops = bool(built) and isinstance(built[0], _FramedCrop)
         self._compose = A.Compose(built)
         # One view now: what cannot work is told here, and not by a loader's process in the middle of a run.
         try:
@@ -57,11 +61,21 @@ class Augmentation:
             # Albumentations has exceptions of its own for many a transform.
             raise ConfigError(f"data.augment: {' '.join(str(error).split())[:200]}") from error
 
-    def __call__(self, photo: Image.Image, seed: Sequence[int]) -> Pixels:
-        """One random view.
+    def box(self, width: int, height: int, seed: Sequence[int]) -> Box:
+        """The part of a photo of that size that is to be seen: Albumentations' random box, or the framing's own."""
+        if self._crop is None:
+            return self._framing.box(width, height)
+        self._crop.set_random_seed(int(self._states(seed)[0]))
+        found = self._crop.get_params_dependent_on_data({"shape": (height, width, 3)}, {})
+        left, top, right, bottom = found["crop_coords"]
+        return left, top, right, bottom
+
+    def view(self, photo: Image.Image, box: Box, seed: Sequence[int]) -> Pixels:
+        """A random view.
 
         Args:
             photo: RGB.
+            box: in its pixels; resampled by the package's own filter, the one that validation and serving use.
             seed: non-negative numbers; the same numbers give the same view, whatever came before and in whichever
                 process.
 
@@ -71,9 +85,8 @@ class Augmentation:
         Raises:
             ConfigError: the transforms give something other than such an array.
         """
-        start = np.asarray(photo) if self._crops else resize(photo, self._framing)
         self._reseed(seed)
-        view = self._compose(image=start)["image"]
+        view = self._compose(image=resize(photo, self._framing, box))["image"]
         expected = (self._framing.height, self._framing.width, 3)
         if view.shape != expected or view.dtype != np.uint8:
             raise ConfigError(
@@ -82,38 +95,39 @@ class Augmentation:
             )
         return np.ascontiguousarray(view)
 
+    def __call__(self, photo: Image.Image, seed: Sequence[int]) -> Pixels:
+        """The view of a whole photo, in the box that the seed gives; see :meth:`view`."""
+        return self.view(photo, self.box(photo.width, photo.height, seed), seed)
+
+    def _states(self, seed: Sequence[int]) -> npt.NDArray[np.unsignedinteger]:
+        """A number for the crop, one for each transform, and one for what draws them."""
+        steps = len(self._compose.transforms) + (self._crop is not None)
+        return np.random.SeedSequence(list(seed)).generate_state(steps + 1)
+
     def _reseed(self, seed: Sequence[int]) -> None:
         # ``Compose.set_random_seed`` gives every transform the same seed, and then a flip and a jitter of equal
         # probability always come together. Each gets a seed of its own here.
-        steps = self._compose.transforms
-        states = np.random.SeedSequence(list(seed)).generate_state(len(steps) + 1)
+        states = self._states(seed)
         self._compose.set_random_seed(int(states[-1]))
-        for step, state in zip(steps, states, strict=False):
+        for step, state in zip(self._compose.transforms, states[self._crop is not None :], strict=False):
             step.set_random_seed(int(state))
 
 
-class _FramedCrop(A.RandomResizedCrop):  # type: ignore[misc]  # Albumentations ships no types
-    """Albumentations' random box, resampled by the package's own filter: the one that validation and serving use."""
+def _build_crop(settings: dict[str, Any], place: int, framing: Framing) -> A.RandomResizedCrop:
+    del settings["transform"]
+    if place != 0:
+        raise ValueError(f"{CROP} must come first in the list")
+    if "size" in settings:
+        raise ValueError(f"{CROP} takes its size from the weights; set model.image_size to change it")
+    if settings.get("p", 1.0) != 1.0:
+        raise ValueError("p must be 1: without a crop, a view would have the size of its photo")
+    return A.RandomResizedCrop(size=(framing.height, framing.width), strict=True, **settings)
 
-    def __init__(self, framing: Framing, **settings: Any) -> None:
-        super().__init__(size=(framing.height, framing.width), strict=True, **settings)
-        self.framing = framing
 
-    def apply(self, img: Pixels, crop_coords: tuple[int, int, int, int], **_: Any) -> Pixels:
-        """Resample the box that Albumentations drew."""
-        return resize(Image.fromarray(img), self.framing, box=crop_coords)
-
-
-def _build(settings: dict[str, Any], place: int, framing: Framing) -> Any:
+def _build(settings: dict[str, Any]) -> Any:
     name = settings.pop("transform", None)
     if not isinstance(name, str):
         raise ValueError("lacks the key 'transform', the name of an Albumentations class")
-    if name == CROP:
-        if place != 0:
-            raise ValueError(f"{CROP} must come first in the list")
-        if "size" in settings:
-            raise ValueError(f"{CROP} takes its size from the weights; set model.image_size to change it")
-        return _FramedCrop(framing, **settings)
     kind = getattr(A, name, None)
     if not (isinstance(kind, type) and issubclass(kind, A.BasicTransform)):
         known = [

@@ -15,7 +15,8 @@ from torch.utils.data import Dataset, DistributedSampler, get_worker_info
 
 from vision_ft.data.augment import Augmentation
 from vision_ft.errors import UnreadablePhoto
-from vision_ft.imaging import Framing, Pixels, decode, resize
+from vision_ft.framing import Framing, Pixels
+from vision_ft.imaging import decode_part, read
 
 # Which photo, in which epoch: the epoch travels with the index, so workers that outlive an epoch need not be told.
 Place: TypeAlias = tuple[int, int]
@@ -89,14 +90,20 @@ class PhotoDataset(Dataset[Sample]):
             # A worker is one of several processes; OpenCV's own threads would only get in their way.
             cv2.setNumThreads(0)
         try:
-            photo = decode(self._paths[row])
+            pixels = self._pixels(row, epoch)
         except UnreadablePhoto as error:
             return Sample(str(error), self._labels[row], row)
-        if self._augmentation is None:
-            pixels = resize(photo, self._framing)
-        else:
-            pixels = self._augmentation(photo, (self._seed, epoch, self._seeds[row]))
         return Sample(pixels, self._labels[row], row)
+
+    def _pixels(self, row: int, epoch: int) -> Pixels:
+        augmentation = self._augmentation
+        if augmentation is None:
+            return read(self._paths[row], self._framing)
+        seed = (self._seed, epoch, self._seeds[row])
+        photo, box = decode_part(
+            self._paths[row], self._framing, lambda width, height: augmentation.box(width, height, seed)
+        )
+        return augmentation.view(photo, box, seed)
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Stack the readable samples, and name the others."""

@@ -25,7 +25,7 @@ from vision_ft.data.sides import kept_sides, read_sides, write_sides
 from vision_ft.data.split import Split
 from vision_ft.errors import CheckpointError, ConfigError, DataError
 from vision_ft.files import spread
-from vision_ft.imaging import Framing
+from vision_ft.framing import Framing
 from vision_ft.supply.draw import draw_if_missing
 
 _DRAWN = "drawn:"

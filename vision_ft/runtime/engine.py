@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from vision_ft.errors import BundleError
-from vision_ft.imaging import Pixels
+from vision_ft.framing import Pixels
 from vision_ft.spec import PIXELS, PROBABILITIES
 
 Probabilities = npt.NDArray[np.float32]

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from vision_ft.errors import UnreadablePhoto
-from vision_ft.imaging import Pixels, decode, load, resize
+from vision_ft.framing import Pixels, resize
+from vision_ft.imaging import load, read
 from vision_ft.runtime.bundle import open_bundle
 from vision_ft.runtime.engine import Engine, OnnxRuntime, Probabilities
 from vision_ft.spec import ModelSpec
@@ -112,7 +113,10 @@ class Predictor:
     def _frame(self, photo: Photo) -> Pixels | str:
         """The photo's pixels, or the reason why there are none."""
         try:
-            return resize(_as_image(photo), self.spec.preprocessing.framing)
+            framing = self.spec.preprocessing.framing
+            if isinstance(photo, (Image.Image, np.ndarray)):
+                return resize(_as_image(photo), framing)
+            return read(photo, framing)
         except UnreadablePhoto as error:
             return str(error)
 
@@ -139,13 +143,9 @@ class Predictor:
         )
 
 
-def _as_image(photo: Photo) -> Image.Image:
+def _as_image(photo: Image.Image | Pixels) -> Image.Image:
     if isinstance(photo, Image.Image):
         return load(photo)
-    if isinstance(photo, np.ndarray):
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
-            raise UnreadablePhoto(
-                f"an array must be uint8 of shape (height, width, 3), not {photo.dtype} {photo.shape}"
-            )
-        return Image.fromarray(photo)
-    return decode(photo)
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+        raise UnreadablePhoto(f"an array must be uint8 of shape (height, width, 3), not {photo.dtype} {photo.shape}")
+    return Image.fromarray(photo)
