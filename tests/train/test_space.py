@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vision_ft.train.schedule import Phase, Schedule
-from vision_ft.train.space import AUGMENT, PARTS, PHASES, RATES, REGULARISE, Space, arguments
+from vision_ft.train.space import AUGMENT, PARTS, PHASES, RATES, REGULARISE, Known, Space, arguments
 
 STAGES = ("stem", "low", "middle", "high", "head")
 GIVEN = (Phase(2, 1, 0.003, lora=0), Phase(4, 3, 0.001, layer_decay=0.7, warmup=0.1, final_lr=0.02))
@@ -55,7 +55,7 @@ def test_whatever_is_chosen_is_a_schedule(seed: int) -> None:
     found = phases(chosen)
     # Its own checks: stages that there are, rates and shares in their ranges.
     assert 1 <= Schedule(found, STAGES).epochs <= 6
-    assert all(1e-4 * 0.99 <= phase.lr <= 1e-2 * 1.01 for phase in found)
+    assert all(2e-4 * 0.99 <= phase.lr <= 5e-3 * 1.01 for phase in found)
     assert chosen["unfreeze.gradual"] is None
     if len(found) == 2:
         first, second = found
@@ -108,3 +108,38 @@ def test_arguments_are_what_the_parser_reads() -> None:
     assert json.loads(given["--unfreeze.phases"])[0]["epochs"] >= 1
     assert given["--unfreeze.gradual"] == "null"
     assert given["--data.augment"] in ("none", "light", "medium", "strong")
+
+
+SETTINGS = {
+    "data.augment": None,
+    "model.weight_decay": 0.01,
+    "model.label_smoothing": 0.05,
+    "model.dropout": None,
+    "model.drop_path": 0.1,
+    "model.mixup": 0.0,
+    "model.cutmix": 1.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "remembered"),
+    [
+        ({}, {"augment": "medium", "label_smoothing": 0.05, "drop_path": 0.1, "mixing": "cutmix"}),
+        ({"model.label_smoothing": 0.07}, {"label_smoothing": None}),
+        ({"model.weight_decay": 0.0}, {"weight_decay": None}),
+        ({"model.mixup": 0.3}, {"mixing": None}),
+        ({"data.augment": [{"transform": "HorizontalFlip"}]}, {"augment": None}),
+    ],
+)
+def test_what_was_given_is_said_in_choices_where_it_can_be(changed: dict[str, Any], remembered: dict[str, Any]) -> None:
+    whole = space(*PARTS)
+    trial = AtRandom(0)
+    whole.choose(Known(trial, whole.as_given({**SETTINGS, **changed})))
+    assert "dropout" not in trial.names
+    # One after the other, 2 and 4 epochs.
+    assert {"lr", "layer_decay", "stages", "epochs", "order"} <= set(trial.names)
+    values = whole.as_given({**SETTINGS, **changed})
+    for name, value in remembered.items():
+        assert (name in trial.names) == (value is not None)
+        if value is not None:
+            assert values[name] == value

@@ -6,16 +6,17 @@ import pytest
 
 from tests.train.test_space import space
 from vision_ft.errors import ConfigError
-from vision_ft.train import study
+from vision_ft.train import search_folder
+from vision_ft.train.search_folder import WINNER, alone_in
 from vision_ft.train.space import RATES
-from vision_ft.train.study import Study, alone_in
+from vision_ft.train.study import Study
 from vision_ft.train.trial import DIVERGED
 
 
 def losses(found: Study, *, trials: int) -> None:
     """Trials of four epochs each; the lower the rate, the better."""
     while len(found.tried) < trials:
-        trial, now = found.next(space(RATES))
+        trial, now = found.next(space(RATES), {"lr": 0.001, "layer_decay": 0.7})
         lr = now.chosen["unfreeze.phases"][0]["lr"] if now.chosen else 0.003
         with found.may_be_cut_short(trial):
             for epoch in (2, 3):
@@ -42,7 +43,7 @@ def test_trials_that_diverged_win_nothing(tmp_path: Path) -> None:
     losses(found, trials=2)
     assert [one.loss for one in found.tried] == [DIVERGED, DIVERGED]
     assert found.best is None
-    assert not (tmp_path / study.WINNER).exists()
+    assert not (tmp_path / WINNER).exists()
 
 
 def test_proposals_hang_on_the_seed_and_on_what_was_tried(tmp_path: Path) -> None:
@@ -58,7 +59,15 @@ def test_proposals_hang_on_the_seed_and_on_what_was_tried(tmp_path: Path) -> Non
 
 
 def test_without_optuna_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(search_folder.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match=r"vision-ft\[tune\]"), alone_in(tmp_path / "new"):
         pass
     assert not (tmp_path / "new").exists()
+
+
+def test_what_was_given_is_where_proposals_begin(tmp_path: Path) -> None:
+    found = Study(tmp_path, {}, seed=0)
+    losses(found, trials=2)
+    first, second = found.parameters
+    assert first == {"lr": 0.001, "layer_decay": 0.7}
+    assert second.keys() == first.keys()

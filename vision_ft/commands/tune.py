@@ -9,7 +9,7 @@ import gc
 import math
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from vision_ft.errors import ConfigError, ExitCode, UsageError
 from vision_ft.model.backbone import takes
 from vision_ft.train.prepared import Prepared
 from vision_ft.train.run import forget_run
+from vision_ft.train.search_folder import TABLE, WINNER, alone_in
 from vision_ft.train.space import PARTS, Space, arguments
 from vision_ft.train.stop import Stop
-from vision_ft.train.study import WINNER, Study, Tried, alone_in
+from vision_ft.train.study import Study, Tried
 from vision_ft.train.trial import Trial
 
 _OUT = Path("tuning")
@@ -76,7 +77,7 @@ def _tune(options: argparse.Namespace, settings: list[str], stop: Stop) -> int:
             say(prepared.console, line)
         del prepared
         study = Study(out, base, seed)
-        _search(study, space, options, settings, run, stop)
+        _search(study, space, space.as_given(base), options, settings, run, stop)
     return _conclude(study, out, held_out)
 
 
@@ -108,13 +109,21 @@ def _base(prepared: Prepared, space: Space) -> dict[str, Any]:
     }
 
 
-def _search(study: Study, space: Space, options: argparse.Namespace, settings: list[str], run: Any, stop: Stop) -> None:
+def _search(
+    study: Study,
+    space: Space,
+    given: Mapping[str, Any],
+    options: argparse.Namespace,
+    settings: list[str],
+    run: Any,
+    stop: Stop,
+) -> None:
     console = Console(stderr=True)
     began = time.monotonic()
     if study.tried:
         say(console, f"going on after {len(study.tried)} trials in {options.out}")
     while len(study.tried) < options.trials and time.monotonic() - began < 60 * options.minutes:
-        trial, now = study.next(space)
+        trial, now = study.next(space, given)
         place = study.place(now.number)
         args = ["fit", *settings, *arguments(now.chosen)]
         args += ["--run.folder", str(place.parent), "--run.name", place.name]
@@ -159,7 +168,7 @@ def _conclude(study: Study, out: Path, held_out: int) -> int:
     if best is None:
         raise ConfigError("no trial came to an end with a loss that is a number; lower the rates of unfreeze")
     cut = sum(one.loss is None for one in tried)
-    say(console, f"{len(tried)} trials, of which {cut} were cut short; all of them are in {out / 'trials.csv'}")
+    say(console, f"{len(tried)} trials, of which {cut} were cut short; all of them are in {out / TABLE}")
     say(console, f"lowest: trial {best.number}: val loss {best.loss:.4f}: {_in_words(best)}")
     first, scores = study.scores(tried[0]), study.scores(best)
     if best.number == 1:

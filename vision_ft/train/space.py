@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from vision_ft.data.presets import DEFAULT
 from vision_ft.train.schedule import Phase
 
 # How far from the given rate a search goes, up and down.
-_RATE_RANGE = 10.0
+_RATE_RANGE = 5.0
 _LAYER_DECAY = (0.4, 1.0)
 _WEIGHT_DECAY = (1e-4, 0.3)
 _MIXED = {"none": (0.0, 0.0), "mixup": (0.2, 0.0), "cutmix": (0.0, 1.0), "both": (0.2, 1.0)}
@@ -55,6 +56,32 @@ class Space:
     stages: int
     epochs: int
     drop_path: bool
+
+    def as_given(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that the search begins with as choices of its own, as far as they can be said in these.
+
+        Args:
+            settings: by their dotted names, without those that are null.
+        """
+        last = self.given[-1]
+        mixed = (settings.get("model.mixup"), settings.get("model.cutmix"))
+        order = {1: _TOGETHER, 2: _IN_TWO}.get(len(self.given))
+        depth = self.stages if last.stages == "all" else last.stages
+        augment = settings.get("data.augment")
+        values = {
+            "lr": last.lr,
+            "layer_decay": last.layer_decay,
+            "stages": depth if isinstance(depth, int) else None,
+            "epochs": sum(phase.epochs for phase in self.given),
+            "order": order,
+            "augment": DEFAULT if augment is None else augment,
+            "mixing": next((name for name, both in _MIXED.items() if both == mixed), None),
+            **{
+                name: settings.get(f"model.{name}")
+                for name in ("weight_decay", "label_smoothing", "dropout", "drop_path")
+            },
+        }
+        return {name: value for name, value in values.items() if value is not None}
 
     def choose(self, chooser: Chooser) -> dict[str, Any]:
         """Settings of one trial, by their dotted names; those that are not searched are left out."""
@@ -105,6 +132,39 @@ class Space:
         if self.drop_path:
             chosen["model.drop_path"] = round(chooser.suggest_float("drop_path", 0.0, 0.2, step=0.05), 2)
         return chosen
+
+
+class Known:
+    """Chooses what is known already, and lets a trial remember it; the rest is of no account.
+
+    So that proposals begin near settings that somebody had a reason for.
+    """
+
+    def __init__(self, chooser: Chooser, known: Mapping[str, Any]) -> None:
+        """Take the trial and the values."""
+        self._chooser = chooser
+        self._known = known
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A number in the range."""
+        value = self._known.get(name)
+        if not isinstance(value, (int, float)) or not low <= value <= high:
+            return low
+        if step is not None and not math.isclose(round((value - low) / step) * step, value - low, abs_tol=1e-9):
+            return low
+        return self._chooser.suggest_float(name, low, high, step=step, log=log)
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        """A whole number in the range."""
+        value = self._known.get(name)
+        fits = isinstance(value, int) and low <= value <= high
+        return self._chooser.suggest_int(name, low, high) if fits else low
+
+    def suggest_categorical(self, name: str, choices: Sequence[str]) -> Any:
+        """One of the choices."""
+        return self._chooser.suggest_categorical(name, choices) if self._known.get(name) in choices else choices[0]
 
 
 def arguments(chosen: Mapping[str, Any]) -> list[str]:

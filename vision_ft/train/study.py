@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import importlib.util
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from vision_ft.errors import ConfigError
-from vision_ft.lock import hold
 from vision_ft.train.judging import Scored
 from vision_ft.train.run import CHECKPOINTS
-from vision_ft.train.space import Space
+from vision_ft.train.search_folder import DATABASE, TABLE, TRIALS, WINNER, replacing
+from vision_ft.train.space import Known, Space
 from vision_ft.train.trial import DIVERGED, loss_of
 
 if TYPE_CHECKING:
     import optuna
 
-DATABASE, TABLE, WINNER, TRIALS = "study.db", "trials.csv", "best.yaml", "trials"
-_NAME, _LOCK, _SCORES = "vision-ft", ".lock", "scores.npz"
+_NAME, _SCORES = "vision-ft", "scores.npz"
 # Trials by chance before conclusions are drawn, and trials before one is cut short.
 _BY_CHANCE, _BEFORE_PRUNING = 6, 4
 # What is written down of a search, and of each of its trials.
@@ -114,18 +112,32 @@ class Study:
         return [_tried(trial) for trial in self._over()]
 
     @property
+    def parameters(self) -> list[dict[str, Any]]:
+        """What was chosen for each of them, by the names of the search; of the first, as far as it can be said so."""
+        return [dict(trial.params) for trial in self._over()]
+
+    @property
     def best(self) -> Tried | None:
         """The one with the lowest loss; ``None`` where all diverged or were cut short."""
         whole = [one for one in self.tried if one.loss is not None and one.loss < DIVERGED]
         return min(whole, key=lambda one: one.loss or 0.0, default=None)
 
-    def next(self, space: Space) -> tuple[optuna.trial.Trial, Tried]:
-        """Choose the settings of another trial."""
+    def next(self, space: Space, given: Mapping[str, Any]) -> tuple[optuna.trial.Trial, Tried]:
+        """Choose the settings of another trial.
+
+        Args:
+            space: what to choose from.
+            given: what :meth:`Space.as_given` says of the settings that come first.
+        """
         number = len(self._over()) + 1
         # From the number alone, so that a search that was ended goes on with the proposals it would have come to.
         seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
         self._study.sampler = self._optuna.samplers.TPESampler(seed=seed, n_startup_trials=_BY_CHANCE)
+        if number == 1:
+            self._study.enqueue_trial(dict(given), skip_if_exists=True)
         trial = self._study.ask()
+        if number == 1:
+            space.choose(Known(trial, given))
         chosen = {} if number == 1 else space.choose(trial)
         trial.set_user_attr(_NUMBER, number)
         trial.set_user_attr(_CHOSEN, chosen)
@@ -192,16 +204,16 @@ class Study:
             if best is None or one.number != best.number:
                 for checkpoints in self.place(one.number).glob(f"*/{CHECKPOINTS}"):
                     shutil.rmtree(checkpoints)
-        names = sorted({name for trial in self._over() for name in trial.params})
-        with _replacing(self._folder / TABLE) as file:
+        names = sorted({name for chosen in self.parameters for name in chosen})
+        with replacing(self._folder / TABLE) as file:
             table = csv.writer(file)
             table.writerow(["trial", "log_loss", "seconds", *names])
-            for one, trial in zip(self.tried, self._over(), strict=True):
-                known = [_shown(trial.params.get(name, "")) for name in names]
+            for one, chosen in zip(self.tried, self.parameters, strict=True):
+                known = [_shown(chosen.get(name, "")) for name in names]
                 table.writerow([one.number, "" if one.loss is None else one.loss, round(one.seconds, 1), *known])
         if best is not None:
             recipe = next(trial for trial in self._over() if trial.user_attrs[_NUMBER] == best.number)
-            with _replacing(self._folder / WINNER) as file:
+            with replacing(self._folder / WINNER) as file:
                 file.write(
                     f"# Trial {best.number} of {len(self.tried)}: validation log-loss {best.loss:.4f}, the lowest.\n"
                     f"{recipe.user_attrs[_RECIPE]}"
@@ -209,43 +221,6 @@ class Study:
 
     def _over(self) -> list[optuna.trial.FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=[self._states.COMPLETE, self._states.PRUNED])
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Make the folder of a search, or take the one that is there, for this process alone while the block lasts.
-
-    Raises:
-        ConfigError: it holds something else, another process searches there, or nothing can be written there.
-    """
-    check_installed()
-    if folder.exists() and not (folder / DATABASE).is_file() and _holds_anything(folder):
-        raise ConfigError(f"--out: {str(folder)!r} is there already and holds no search; name a new folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / _LOCK).open("w")
-    except OSError as error:
-        raise ConfigError(f"--out: {str(folder)!r} cannot hold a search: {error.strerror}; name another") from error
-    with file:
-        hold(file, ConfigError(f"--out: another process is searching in {str(folder)!r}; wait for it, or stop it"))
-        try:
-            yield
-        finally:
-            if not (folder / DATABASE).exists():
-                # It did not come to begin.
-                (folder / _LOCK).unlink()
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-
-
-def _holds_anything(folder: Path) -> bool:
-    return not folder.is_dir() or any(path.name != _LOCK for path in folder.iterdir())
-
-
-def check_installed() -> None:
-    """Raise :class:`~vision_ft.errors.ConfigError` if Optuna is not there."""
-    if importlib.util.find_spec("optuna") is None:
-        raise ConfigError("tune: needs the package optuna; pip install 'vision-ft[tune]'")
 
 
 def _tried(trial: optuna.trial.FrozenTrial) -> Tried:
@@ -261,12 +236,3 @@ def _shown(value: Any) -> Any:
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     return [f"{name} is {json.dumps(now.get(name))}, there {json.dumps(before.get(name))}" for name in names]
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A file to write that takes the other's place when it is complete."""
-    fresh = path.with_name(f".{path.name}.part")
-    with fresh.open("w", newline="", encoding="utf-8") as file:
-        yield file
-    fresh.replace(path)
