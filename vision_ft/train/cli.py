@@ -26,7 +26,7 @@ from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain, flat
 from vision_ft.train.going_on import describe_going_on, keep_sides
 from vision_ft.train.loggers import describe_run, make_loggers
-from vision_ft.train.memory import BatchTooLarge, is_out_of_memory, smaller
+from vision_ft.train.memory import BatchTooLarge, is_out_of_memory, way_on
 from vision_ft.train.mistakes import mistakes
 from vision_ft.train.quiet import quieten
 from vision_ft.train.run import Run, RunFolder, discard, new_run_folder
@@ -249,20 +249,11 @@ class VisionCLI(LightningCLI):
         # What comes before the next attempt's first step is not worth waiting for.
         self._stop.waits = False
         trainer, data = self.config["fit"]["trainer"], self.config["fit"]["data"]
-        found = smaller(data["batch_size"], trainer["accumulate_grad_batches"])
-        if found is None:
-            return ConfigError(
-                "out of memory with a single photo a batch; set a smaller model.image_size, choose a smaller "
-                "model.backbone, or let fewer stages train"
-            )
         counted = any(type(trainer[name]) is int for name in ("limit_train_batches", "val_check_interval"))
         # A number of batches would be of fewer photos then; and several processes would have to agree.
-        if self.folder is None or self.trainer.world_size > 1 or counted:
-            return ConfigError(
-                f"out of memory with {data['batch_size']} photos a batch; set data.batch_size "
-                f"{found[0]} and trainer.accumulate_grad_batches {found[1]}"
-            )
-        return BatchTooLarge(*found, self.folder.last if self.folder.last.is_file() else None)
+        alone = self.folder is not None and self.trainer.world_size == 1 and not counted
+        last = self.folder.last if self.folder is not None and self.folder.last.is_file() else None
+        return way_on(data["batch_size"], trainer["accumulate_grad_batches"], last, alone=alone)
 
     def before_fit(self) -> None:
         """Say what is about to happen."""

@@ -42,7 +42,8 @@ class MLFlow(MLFlowLogger):
             logging.getLogger(name).setLevel(logging.ERROR)
         uri = os.environ[_URI]
         self._lost = False
-        super().__init__(experiment_name=place.parent.name, run_name=place.name, tracking_uri=uri)
+        experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or place.parent.name
+        super().__init__(experiment_name=experiment, run_name=place.name, tracking_uri=uri)
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             try:
                 _ = self.experiment
@@ -72,7 +73,7 @@ class MLFlow(MLFlowLogger):
         except Exception as error:
             # Of mlflow's own kind, or of those of what it sends with. Whatever it is, the training is worth more.
             self._lost = True
-            _log.warning("mlflow takes no more (%s); the figures go on in metrics.csv alone", _first_line(error))
+            _log.warning("mlflow takes no more, and the run goes on without it (%s)", _first_line(error))
 
 
 class Wandb(WandbLogger):

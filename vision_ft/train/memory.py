@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from vision_ft.errors import ConfigError
+
 # How PyTorch puts it where it has no error of its own for it.
 _WORDS = ("can't allocate memory", "out of memory")
 
@@ -51,6 +53,32 @@ def smaller(batch_size: int, accumulate: int) -> tuple[int, int] | None:
         return None
     parts = next(count for count in range(2, batch_size + 1) if batch_size % count == 0)
     return batch_size // parts, accumulate * parts
+
+
+def way_on(batch_size: int, accumulate: int, last: Path | None, *, alone: bool) -> BatchTooLarge | ConfigError:
+    """How to go on where a batch did not fit.
+
+    Args:
+        batch_size: photos a batch.
+        accumulate: how many of them make a step.
+        last: the newest checkpoint of the run, if there is one.
+        alone: whether this process may decide it by itself.
+
+    Returns:
+        An error for the user where it cannot be done here.
+    """
+    found = smaller(batch_size, accumulate)
+    if found is None:
+        return ConfigError(
+            "out of memory with a single photo a batch; set a smaller model.image_size, choose a smaller "
+            "model.backbone, or let fewer stages train"
+        )
+    if not alone:
+        return ConfigError(
+            f"out of memory with {batch_size} photos a batch; set data.batch_size {found[0]} and "
+            f"trainer.accumulate_grad_batches {found[1]}"
+        )
+    return BatchTooLarge(*found, last)
 
 
 def rescale_batches(loops: dict[str, Any], before: int, now: int) -> bool:
