@@ -72,12 +72,30 @@ def test_every_kind_of_jpeg(settings: dict[str, object]) -> None:
     assert np.abs(read(data, SQUARE).astype(int) - resize(decode(data), SQUARE).astype(int)).mean() < 1.0
 
 
+@pytest.mark.parametrize("turn", [1, 3, 6, 7])
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "BMP", "TIFF", "GIF"])
-def test_other_formats_are_decoded_whole(kind: str) -> None:
-    buffer = io.BytesIO()
-    draw_face("dog", np.random.default_rng(0), 1024).save(buffer, kind)
-    data = buffer.getvalue()
-    assert np.array_equal(read(data, SQUARE), resize(decode(data), SQUARE))
+def test_other_formats_are_decoded_whole(kind: str, turn: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    settings = {} if kind in ("BMP", "GIF") else {"exif": exif}
+    for size in ((1024, 300), (110, 100)):
+        buffer = io.BytesIO()
+        draw_face("dog", np.random.default_rng(0), 256).resize(size).save(buffer, kind, **settings)
+        data = buffer.getvalue()
+        assert np.array_equal(read(data, SQUARE), resize(decode(data), SQUARE))
+
+
+def test_single_pixels_are_taken_from_the_whole_photo() -> None:
+    nearest = Framing(height=64, width=64, crop=0.875, interpolation="nearest")
+    assert np.array_equal(read(photo(800, 800), nearest), resize(decode(photo(800, 800)), nearest))
+
+
+def test_an_error_of_whoever_asks_is_no_error_of_the_photo() -> None:
+    def wrong(width: int, height: int) -> Box:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        decode_part(photo(800, 600), SQUARE, wrong)
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])

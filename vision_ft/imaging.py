@@ -1,7 +1,8 @@
 """From bytes to the RGB pixels a network sees. The only decoder in the package.
 
 Training, validation, the export check and prediction all come through here, so that a photo looks the same to the
-network wherever it is read.
+network wherever it is read from its file. One that was decoded elsewhere is resampled from all of its pixels, of which
+fewer are decoded here where they are many more than the network sees.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import logging
+import math
 import os
 import stat
 import warnings
@@ -189,6 +191,7 @@ def decode_part(
 
     A JPEG is decoded at a half, a quarter or an eighth of its size where the box keeps at least twice as many pixels
     along each side as the view will have: a photo of twelve megapixels takes a fraction of the time and of the memory.
+    Where the filter is ``nearest``, which takes single pixels, it is decoded whole.
 
     Args:
         source: a file's path, or the file's bytes.
@@ -204,13 +207,21 @@ def decode_part(
     data = source if isinstance(source, bytes) else file_bytes(source)
     with _opened(data) as image:
         _check_size(image)
-        turn = turn_of(image)
-        width, height = image.size[::-1] if is_sideways(turn) else image.size
-        box = box_of(width, height)
-        finer = min((box[2] - box[0]) / framing.width, (box[3] - box[1]) / framing.height)
-        scale = next(scale for scale in (8, 4, 2, 1) if scale == 1 or finer >= _SPARE * scale)
-        # Only a JPEG has a smaller self; a file of another kind is decoded as it is.
-        smaller = scale > 1 and image.draft(None, (image.width // scale, image.height // scale)) is not None
+        is_jpeg = _FORMAT_OF.get(image.format or "", image.format) == "JPEG"
+        photo = None if is_jpeg else load(image)
+        turn, (across, down) = turn_of(image), image.size
+    if photo is not None:
+        return photo, box_of(*photo.size)
+    width, height = (down, across) if is_sideways(turn) else (across, down)
+    # Outside of where every error is one of the photo's: it is the caller's.
+    box = box_of(width, height)
+    finer = min((box[2] - box[0]) / framing.width, (box[3] - box[1]) / framing.height)
+    spare = math.inf if framing.interpolation == "nearest" else _SPARE
+    scale = next(scale for scale in (8, 4, 2, 1) if scale == 1 or finer >= spare * scale)
+    with _opened(data) as image:
+        if scale > 1:
+            image.draft(None, (across // scale, down // scale))
+        smaller = image.size != (across, down)
         photo = load(image)
     if not smaller:
         return photo, box

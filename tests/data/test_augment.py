@@ -135,3 +135,18 @@ def test_presets_by_name_and_by_default() -> None:
     assert transforms_of([{"transform": "HorizontalFlip"}]) == [{"transform": "HorizontalFlip"}]
     with pytest.raises(ConfigError, match=r"no preset 'stong' \(did you mean 'strong'\?\); there are none, light"):
         transforms_of("stong")
+
+
+@pytest.mark.parametrize("size", [(64, 64), (3, 2000), (1, 1), (2000, 3)], ids=str)
+@pytest.mark.parametrize("ratio", [[0.005, 0.005], [10, 100]], ids=str)
+def test_a_box_has_something_in_it(size: tuple[int, int], ratio: list[float]) -> None:
+    augmentation = Augmentation([{"transform": "RandomResizedCrop", "scale": [0.01, 0.1], "ratio": ratio}], FRAMING)
+    for epoch in range(20):
+        left, top, right, bottom = augmentation.box(*size, (0, epoch, 0))
+        assert 0 <= left < right <= size[0]
+        assert 0 <= top < bottom <= size[1]
+
+
+def test_a_crop_that_may_not_happen_is_refused() -> None:
+    with pytest.raises(ConfigError, match="p must be 1"):
+        Augmentation([{"transform": "RandomResizedCrop", "p": 0.5}], FRAMING)

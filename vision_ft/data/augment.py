@@ -68,7 +68,9 @@ class Augmentation:
         self._crop.set_random_seed(int(self._states(seed)[0]))
         found = self._crop.get_params_dependent_on_data({"shape": (height, width, 3)}, {})
         left, top, right, bottom = found["crop_coords"]
-        return left, top, right, bottom
+        # Of a photo that is much longer than it is wide, or of proportions that hardly fit into it.
+        left, top = min(left, width - 1), min(top, height - 1)
+        return left, top, max(right, left + 1), max(bottom, top + 1)
 
     def view(self, photo: Image.Image, box: Box, seed: Sequence[int]) -> Pixels:
         """A random view.
