@@ -17,7 +17,9 @@ import pytest
 from tests.conftest import environment
 from vision_ft.cli import main
 from vision_ft.train import loggers
+from vision_ft.train.cli import VisionCLI
 from vision_ft.train.loggers import MLFlow, logger_faults
+from vision_ft.train.run import forget_run
 
 
 def fit(drawings: Path, *more: str) -> list[str]:
@@ -104,10 +106,8 @@ def test_figures_and_settings_reach_the_server(
     assert not list(Path("runs/pets/latest").glob("events.out.*"))
 
 
-def test_a_server_that_goes_away_does_not_end_the_run(
-    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    logger = MLFlow(tmp_path / "name/time")
+def test_a_server_that_goes_away_does_not_end_the_run(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    logger = MLFlow("name", "time")
     logger.log_metrics({"val/loss": 0.5}, 1)
     server.stop()
     logger.log_metrics({"val/loss": 0.4}, 2)
@@ -157,3 +157,29 @@ def test_packages_that_are_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = logger_faults(["csv", "mlflow", "wandb"])
     assert "vision-ft[mlflow]" in first
     assert "vision-ft[wandb]" in second
+
+
+@pytest.mark.parametrize("names", ["[]", "[tensorboard]"])
+def test_the_settings_are_kept_whatever_the_loggers(
+    names: str, drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    VisionCLI(fit(drawings, "--run.name", "run", "--run.loggers", names))
+    forget_run()
+    again = VisionCLI(["fit", "--config", "runs/run/latest/config.yaml", "--trainer.max_epochs", "0"])
+    forget_run()
+    assert again.config["fit"]["data"]["batch_size"] == 8
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--run.loggers", "csv"], "run.loggers: takes a list, as in '[csv, mlflow]'"),
+        (["--run.loggers", "[csv]", "--trainer.logger", "false"], "run.loggers and trainer.logger are both set"),
+    ],
+)
+def test_settings_that_will_not_do(
+    more: list[str], words: str, drawings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(fit(drawings, *more)) == 2
+    assert words in capsys.readouterr().err

@@ -22,7 +22,7 @@ def losses(found: Study, *, trials: int) -> None:
             for epoch in (2, 3):
                 found.report(trial, epoch, lr / epoch, True)
             found.report(trial, 4, lr / 4, False)
-            found.complete(trial, None, "")
+            found.complete(trial, None, None, "")
 
 
 def test_what_is_worse_than_most_is_cut_short_but_not_the_settings_as_given(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vision_ft.train.cli import VisionCLI
 from vision_ft.train.run import forget_run
 
+PHASES = "[{epochs: 1, stages: 1, lr: 0.001}, {epochs: 1, stages: 3, lr: 0.001}]"
 aten = torch.ops.aten
 # What a GPU can answer only when everything before it is done: numbers, and shapes that hang on values.
 WAITS = {
@@ -25,7 +26,11 @@ WAITS = {
     aten.equal.default,
     aten.masked_select.default,
     aten._unique2.default,
+    aten.bincount.default,
+    aten.repeat_interleave.Tensor,
 }
+# What brings values to the CPU, which here they are on already.
+CARRIES = ("cpu", "tolist", "numpy")
 
 
 class Listen(TorchDispatchMode):
@@ -33,16 +38,22 @@ class Listen(TorchDispatchMode):
         super().__init__()
         self.heard: list[str] = []
         self.operations = 0
+        self.begun = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self.operations += 1
-        by_mask = func is aten.index.Tensor and any(one is not None and one.dtype == torch.bool for one in args[1])
+        indexes = func in (aten.index.Tensor, aten.index_put.default, aten.index_put_.default)
+        by_mask = indexes and any(one is not None and one.dtype == torch.bool for one in args[1])
         if func in WAITS or by_mask:
-            stack = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_stack()[:-1]]
+            self.hear(str(func))
+        return func(*args, **(kwargs or {}))
+
+    def hear(self, what: str) -> None:
+        if self.begun:
+            stack = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_stack()[:-2]]
             # Numbers drawn on the CPU, whatever the device is.
             if not any("/mixing.py" in place for place in stack):
-                self.heard.append(f"{func} by {' < '.join(stack[-4:])}")
-        return func(*args, **(kwargs or {}))
+                self.heard.append(f"{what} by {' < '.join(stack[-4:])}")
 
 
 class Listening(pl.Callback):
@@ -60,9 +71,11 @@ class Listening(pl.Callback):
     def on_train_batch_start(self, *_: Any) -> None:
         if self._begins:
             self.mode.__enter__()
+            self.mode.begun = True
 
     def on_train_batch_end(self, *_: Any) -> None:
         if not self._begins:
+            self.mode.begun = False
             self.mode.__exit__(None, None, None)
 
 
@@ -74,19 +87,63 @@ class Heard(VisionCLI):
         return changed
 
 
+def carried(name: str) -> Any:
+    real = getattr(torch.Tensor, name)
+
+    def method(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        Listening.mode.hear(name)
+        return real(tensor, *args, **kwargs)
+
+    return method
+
+
 @pytest.mark.parametrize(
-    "more", [[], ["--model.mixup", "0.2", "--model.label_smoothing", "0.1"]], ids=["plain", "mixed and smoothed"]
+    "more",
+    [
+        [],
+        ["--model.mixup", "0.2", "--model.label_smoothing", "0.1"],
+        ["--model.cutmix", "1", "--trainer.gradient_clip_val", "1"],
+        ["--trainer.precision", "bf16-mixed", "--trainer.accumulate_grad_batches", "2"],
+    ],
+    ids=["plain", "mixed and smoothed", "cut and clipped", "bfloat16 and accumulated"],
 )
 def test_no_step_waits(more: list[str], drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Listening.mode = Listen()
+    for name in CARRIES:
+        monkeypatch.setattr(torch.Tensor, name, carried(name))
     Heard(
         [
             "fit", "--data.root", str(drawings), "--model.image_size", "32", "--data.batch_size", "8",
-            "--data.num_workers", "0", "--unfreeze.phases", "[{epochs: 1, stages: 2, lr: 0.001}]",
+            "--data.num_workers", "0", "--unfreeze.phases", PHASES,
             "--unfreeze.fit_head", "false", "--trainer.accelerator", "cpu", *more,
         ]
     )  # fmt: skip
     forget_run()
     assert Listening.mode.operations > 1000
     assert not Listening.mode.heard, "\n".join(dict.fromkeys(Listening.mode.heard))
+
+
+def test_a_run_that_goes_on_has_the_step_of_its_own_kind(
+    drawings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint brings its optimizer's settings along, which may be of another precision or an older version."""
+    monkeypatch.chdir(tmp_path)
+    args = [
+        "fit", "--data.root", str(drawings), "--run.name", "run", "--model.image_size", "32", "--data.batch_size", "8",
+        "--data.num_workers", "0", "--unfreeze.phases", PHASES, "--unfreeze.fit_head", "false", "--trainer.accelerator",
+        "cpu",
+    ]  # fmt: skip
+    VisionCLI([*args, "--trainer.max_epochs", "1"])
+    forget_run()
+    last = Path("runs/run/latest/checkpoints/last.ckpt").resolve()
+    checkpoint = torch.load(last, weights_only=False)
+    for group in checkpoint["optimizer_states"][0]["param_groups"]:
+        assert group["fused"]
+        group["fused"] = None
+    torch.save(checkpoint, last)
+    VisionCLI([*args, "--ckpt_path", str(last)])
+    forget_run()
+    after = torch.load(Path("runs/run/latest/checkpoints/last.ckpt").resolve(), weights_only=False)
+    assert all(group["fused"] for group in after["optimizer_states"][0]["param_groups"])
+    assert after["epoch"] > checkpoint["epoch"]

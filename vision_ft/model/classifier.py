@@ -107,7 +107,7 @@ class Classifier(pl.LightningModule):
                 (ImageNet's, or those of a bundle), where there are such, or from zero.
             renamed: going on from a bundle, the new names of classes by their old ones, so that their rows are found.
             compile: whether PyTorch compiles the backbone, anew in each phase: half a minute or more before the first
-                step of each, and faster steps on a GPU. Takes a C++ compiler.
+                step of each. Takes a C++ compiler.
 
         Raises:
             ConfigError: a setting is out of range, or timm has no such backbone.
@@ -259,8 +259,9 @@ class Classifier(pl.LightningModule):
     def _fused(self) -> bool:
         """Whether a step of all parameters is one operation, which also keeps its count on the device."""
         # Lightning does not clip gradients that such a step would scale back itself, as with 16-mixed.
-        scaled = self._trainer is not None and self._trainer.precision == "16-mixed"
-        return self.device.type in _FUSED and not scaled
+        if self._trainer is None:
+            return self.device.type in _FUSED
+        return self.trainer.strategy.root_device.type in _FUSED and self.trainer.precision != "16-mixed"
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write down what it takes to build this network again."""
@@ -296,3 +297,7 @@ class Classifier(pl.LightningModule):
                 f"--ckpt_path: {'; '.join(wrong)}; use the settings of its run, with --config RUN/config.yaml"
             )
         self.origin = record.weights
+        for optimizer in checkpoint.get("optimizer_states", []):
+            for group in optimizer["param_groups"]:
+                # Of this run and not of the one that is resumed, which may have had another precision or device.
+                group["fused"] = self._fused

@@ -48,9 +48,10 @@ class Network(nn.Module):
 
     def compile_backbone(self) -> None:
         """Let PyTorch compile the backbone when it is first used, and anew whenever something else trains."""
-        # In place, and not wrapped: the tensors keep their names.
-        self.backbone.compile()
-        self._compiled = True
+        if not self._compiled:
+            # In place, and not wrapped: the tensors keep their names.
+            self.backbone.compile()
+            self._compiled = True
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logits of framed photos.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.cli import SaveConfigCallback
 from rich.console import Console
 
+from vision_ft.train.run import RunFolder
 from vision_ft.train.unfreeze import Unfreeze
 
 
@@ -30,6 +33,20 @@ def console_of(trainer: pl.Trainer, console: Console) -> Console:
     """Where to print: above the bar while one is shown, and to the console otherwise."""
     bar = trainer.progress_bar_callback
     return (bar.console() if isinstance(bar, ProgressBar) else None) or console
+
+
+class KeepConfig(SaveConfigCallback):
+    """Writes the resolved settings into the run's folder; Lightning would where the first logger has a place."""
+
+    def __init__(self, *args: Any, folder: RunFolder, **kwargs: Any) -> None:
+        """Take the folder besides what Lightning gives."""
+        super().__init__(*args, **kwargs)
+        self.save_to_log_dir = False
+        self._folder = folder
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write them; of several processes in the first."""
+        self.parser.save(self.config, self._folder.config, skip_none=False, multifile=False)
 
 
 class EpochLines(pl.Callback):

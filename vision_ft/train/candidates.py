@@ -45,6 +45,11 @@ class Candidates:
         """How the best does; ``None`` before anything was offered."""
         return None if self.best is None else self.scores[self.best]
 
+    @property
+    def before(self) -> Scored | None:
+        """How the baseline does; ``None`` where the run began with a head of zeros."""
+        return None if self.baseline is None else self.scores[self.baseline]
+
     def trained(self) -> Scored | None:
         """The lowest of the log-losses that are not of the baseline, nor from before it; ``None`` without any."""
         names = list(self.scores)

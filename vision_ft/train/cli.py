@@ -21,7 +21,7 @@ from vision_ft.data.module import PhotoData
 from vision_ft.errors import CheckpointError, ConfigError, UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
-from vision_ft.train.callbacks import EpochLines, ProgressBar
+from vision_ft.train.callbacks import EpochLines, KeepConfig, ProgressBar
 from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain, flat
 from vision_ft.train.going_on import describe_going_on, keep_sides
@@ -94,6 +94,13 @@ class VisionCLI(LightningCLI):
         """All settings as plain values, by their dotted names."""
         settings = yaml.safe_load(self._parser("fit").dump(self.config["fit"]))
         return dict(flat(settings))
+
+    @property
+    def called(self) -> tuple[str, str]:
+        """What runs of its kind, and the run itself, are called where figures are sent to."""
+        if self.folder is None:
+            return "", ""
+        return self.folder.path.parent.name, self.folder.path.name
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -197,6 +204,7 @@ class VisionCLI(LightningCLI):
         if isinstance(interval, int) and interval > batches and settings["check_val_every_n_epoch"] is not None:
             raise ConfigError(f"trainer.val_check_interval is {interval}, but an epoch has {batches} batches")
         self.folder = new_run_folder(run, self.datamodule.folder_name)
+        self.save_config_callback, self.save_config_kwargs = KeepConfig, {"folder": self.folder}
         checkpoint = self._get(self.config_init, "ckpt_path")
         resumed = None if checkpoint is None else Path(checkpoint)
         average: Average = self._get(self.config_init, "ema")
@@ -224,7 +232,7 @@ class VisionCLI(LightningCLI):
             callbacks.append(StopAt(settings["max_steps"]))
             changed["max_steps"] = -1
         if settings["logger"] is None:
-            changed["logger"] = make_loggers(run.loggers, self.folder.path)
+            changed["logger"] = make_loggers(run.loggers, self.folder.path, self.called)
         return changed
 
     def _run_subcommand(self, subcommand: str) -> None:

@@ -23,6 +23,7 @@ _INSIDE: dict[str, frozenset[str]] = {
 _SHAPES = {
     "unfreeze.phases": "each phase needs epochs (a whole number), stages (names, a number or all) and lr (a number); "
     "see docs/unfreezing.md",
+    "run.loggers": "takes a list, as in '[csv, mlflow]'",
     "unfreeze.gradual": "whole numbers for epochs and counts, numbers for rates; see docs/unfreezing.md",
 }
 
@@ -62,6 +63,8 @@ def explain(error: ArgumentError, known: Sequence[str]) -> ConfigError:
         return ConfigError(f"{match[1]}: {_SHAPES.get(match[1], match[2] + ' does not fit' + takes)}")
     if match := re.search(r'^Parser key "([\w.]+)": Expected a typing.Literal\[(.*)\]. Got value: (.*)$', text):
         return ConfigError(f"{match[1]}: {match[3]} does not fit; it takes {match[2].replace(chr(39), '')}")
+    if (match := re.search(r'^Parser key "([\w.]+)": Expected a <class \'list\'>', text)) and match[1] in _SHAPES:
+        return ConfigError(f"{match[1]}: {_SHAPES[match[1]]}")
     return ConfigError(re.sub(r'^Parser key "([\w.]+)": ', r"\1: ", text))
 
 

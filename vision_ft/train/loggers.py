@@ -30,20 +30,20 @@ _WANDB = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "WANDB_MODE"
 class MLFlow(MLFlowLogger):
     """MLflow's server, whose loss does not end a run."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, group: str, name: str) -> None:
         """Take the server from ``MLFLOW_TRACKING_URI``.
 
         Raises:
             ConfigError: it is not set, or nobody answers there.
         """
-        for name, value in _MLFLOW.items():
-            os.environ.setdefault(name, value)
-        for name in ("mlflow", "pytorch_lightning.loggers.mlflow", "urllib3.connectionpool"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        for variable, value in _MLFLOW.items():
+            os.environ.setdefault(variable, value)
+        for chatty in ("mlflow", "pytorch_lightning.loggers.mlflow", "urllib3.connectionpool"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
         uri = os.environ[_URI]
         self._lost = False
-        experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or place.parent.name
-        super().__init__(experiment_name=experiment, run_name=place.name, tracking_uri=uri)
+        experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or group
+        super().__init__(experiment_name=experiment, run_name=name, tracking_uri=uri)
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             try:
                 _ = self.experiment
@@ -79,16 +79,16 @@ class MLFlow(MLFlowLogger):
 class Wandb(WandbLogger):
     """Weights & Biases, offline unless ``WANDB_MODE`` says otherwise."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, group: str, name: str) -> None:
         """Keep what is to be synchronised below the run's folder.
 
         Raises:
             ConfigError: it cannot begin, for example because nobody is logged in.
         """
-        for name, value in _WANDB.items():
-            os.environ.setdefault(name, value)
-        project = os.environ.get("WANDB_PROJECT") or place.parent.name
-        super().__init__(name=place.name, project=project, save_dir=place)
+        for variable, value in _WANDB.items():
+            os.environ.setdefault(variable, value)
+        project = os.environ.get("WANDB_PROJECT") or group
+        super().__init__(name=name, project=project, save_dir=place)
         # Lightning gives it whether it is meant or not, and is told each time that it means nothing any more.
         self._wandb_init.pop("anonymous", None)
         if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
@@ -109,10 +109,10 @@ class Wandb(WandbLogger):
 
 
 # By name: the package that it takes, if that is an extra, and how it is made for a run's folder.
-_KINDS: Mapping[str, tuple[str | None, Callable[[Path], Logger]]] = {
-    "csv": (None, lambda place: CSVLogger(place, name="", version="")),
-    "tensorboard": (None, lambda place: TensorBoardLogger(place, name="", version="")),
-    "mlflow": ("mlflow", MLFlow),
+_KINDS: Mapping[str, tuple[str | None, Callable[[Path, str, str], Logger]]] = {
+    "csv": (None, lambda place, group, name: CSVLogger(place, name="", version="")),  # noqa: ARG005
+    "tensorboard": (None, lambda place, group, name: TensorBoardLogger(place, name="", version="")),  # noqa: ARG005
+    "mlflow": ("mlflow", lambda place, group, name: MLFlow(group, name)),  # noqa: ARG005
     "wandb": ("wandb", Wandb),
 }
 DEFAULT = ("csv", "tensorboard")
@@ -133,17 +133,18 @@ def logger_faults(names: Iterable[str]) -> list[str]:
     return faults
 
 
-def make_loggers(names: Iterable[str], place: Path) -> list[Logger]:
+def make_loggers(names: Iterable[str], place: Path, called: tuple[str, str]) -> list[Logger]:
     """The loggers of a run.
 
     Args:
         names: see :data:`DEFAULT`; without faults.
         place: the folder of the run.
+        called: what runs of its kind, and the run itself, are called where they are compared.
 
     Raises:
         ConfigError: one of them cannot begin.
     """
-    return [_KINDS[name][1](place) for name in dict.fromkeys(names)]
+    return [_KINDS[name][1](place, *called) for name in dict.fromkeys(names)]
 
 
 def describe_run(trainer: pl.Trainer, settings: Mapping[str, Any]) -> None:

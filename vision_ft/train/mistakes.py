@@ -13,6 +13,7 @@ from vision_ft.model.backbone import check_name, stage_names
 from vision_ft.model.classifier import setting_faults as model_faults
 from vision_ft.model.lora import check_installed
 from vision_ft.model.weights import parse_source
+from vision_ft.train.loggers import DEFAULT
 from vision_ft.train.run import Run
 from vision_ft.train.schedule import Gradual, Phase
 from vision_ft.train.steps import Average
@@ -46,6 +47,7 @@ def mistakes(settings: Any) -> list[str]:
         faults += _said(lambda: _filled(Average, settings["ema"]))
         faults += _said(lambda: _filled(Run, settings["run"]))
         stages = () if unknown else stage_names(model["backbone"])
+        faults += _logger_faults(settings["run"], settings["trainer"]["logger"])
         faults += _said(lambda: _unfreeze_of(settings))
         faults += _said(lambda: _check_schedule(settings["unfreeze"], stages))
     return list(dict.fromkeys(faults))
@@ -61,6 +63,12 @@ def _trainer_faults(trainer: Any) -> list[str]:
     if trainer["enable_checkpointing"] is False:
         faults.append("trainer.enable_checkpointing is false, but a checkpoint is what is handed over; leave it out")
     return faults
+
+
+def _logger_faults(run: Any, logger: Any) -> list[str]:
+    if logger is None or list(_plain(run)["loggers"]) == list(DEFAULT):
+        return []
+    return ["run.loggers and trainer.logger are both set; the former names loggers, the latter builds one by hand"]
 
 
 def _unfreeze_of(settings: Any) -> Unfreeze:

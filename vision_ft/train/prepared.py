@@ -41,6 +41,7 @@ class Prepared(VisionCLI):
         """Let a phase's stages train, as from its first epoch on; a fresh optimizer for it, its rates at 0."""
         epoch = self.schedule.begins()[phase]
         self.unfreeze.apply(self.model, epoch)
+        self.model.setup("fit")
         self.model.train()
         return self.model.configure_optimizers()
 

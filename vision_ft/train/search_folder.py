@@ -12,7 +12,8 @@ from vision_ft.errors import ConfigError
 from vision_ft.lock import hold
 
 DATABASE, TABLE, WINNER, TRIALS = "study.db", "trials.csv", "best.yaml", "trials"
-_LOCK = ".lock"
+# Says that a folder is ours, and is held on to while it is used.
+_OURS = ".vision-ft-search"
 
 
 @contextlib.contextmanager
@@ -23,13 +24,14 @@ def alone_in(folder: Path) -> Iterator[None]:
         ConfigError: it holds something else, another process searches there, or nothing can be written there.
     """
     check_installed()
-    if folder.exists() and not (folder / DATABASE).is_file() and _holds_anything(folder):
-        raise ConfigError(f"--out: {str(folder)!r} is there already and holds no search; name a new folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / _LOCK).open("w")
-    except OSError as error:
-        raise ConfigError(f"--out: {str(folder)!r} cannot hold a search: {error.strerror}; name another") from error
+        if _is_somebodys(folder):
+            raise ConfigError(f"--out: {str(folder)!r} is there already and holds no search; name a new folder")
+        made = _make(folder)
+        file = (folder / _OURS).open("w")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"--out: {str(folder)!r} cannot hold a search: {reason}; name another folder") from error
     with file:
         hold(file, ConfigError(f"--out: another process is searching in {str(folder)!r}; wait for it, or stop it"))
         try:
@@ -37,13 +39,23 @@ def alone_in(folder: Path) -> Iterator[None]:
         finally:
             if not (folder / DATABASE).exists():
                 # It did not come to begin.
-                (folder / _LOCK).unlink()
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+                (folder / _OURS).unlink()
+                for one in made:
+                    with contextlib.suppress(OSError):
+                        one.rmdir()
 
 
-def _holds_anything(folder: Path) -> bool:
-    return not folder.is_dir() or any(path.name != _LOCK for path in folder.iterdir())
+def _is_somebodys(folder: Path) -> bool:
+    if folder.is_dir():
+        return not (folder / _OURS).is_file() and any(folder.iterdir())
+    return folder.exists()
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder and those above it; those that were not there, from the innermost."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
 
 
 def check_installed() -> None:

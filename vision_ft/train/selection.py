@@ -87,6 +87,11 @@ class Selection(pl.Callback):
         """How the best of the weights does that were trained in some epoch; ``None`` where there are none."""
         return self._candidates.trained()
 
+    @property
+    def before(self) -> Scored | None:
+        """How what the training began with does."""
+        return self._candidates.before
+
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Train the head and score it; or take over what the resumed run has."""
         model = cast(Classifier, pl_module)

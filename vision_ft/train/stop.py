@@ -61,6 +61,12 @@ class Stop:
         if at_once:
             self.end()
 
+    def nothing_to_save(self) -> None:
+        """From here on a signal is answered at once, and one that waits is answered now."""
+        self.waits = False
+        if self.asked:
+            self.end()
+
     def end(self) -> Any:
         """Leave the run.
 

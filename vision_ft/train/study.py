@@ -29,7 +29,7 @@ _NAME, _SCORES = "vision-ft", "scores.npz"
 _BY_CHANCE, _BEFORE_PRUNING = 6, 4
 # What is written down of a search, and of each of its trials.
 _BASE = "base"
-_NUMBER, _CHOSEN, _RECIPE = "number", "chosen", "recipe"
+_NUMBER, _CHOSEN, _RECIPE, _HEAD = "number", "chosen", "recipe", "head"
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,14 @@ class Tried:
         number: from 1, which has the settings as given.
         chosen: settings by dotted names.
         loss: the lowest validation log-loss of weights that were trained in it; ``None`` where it was cut short.
+        head: the validation log-loss of what the training began with.
         seconds: that it took.
     """
 
     number: int
     chosen: Mapping[str, Any]
     loss: float | None
+    head: float | None
     seconds: float
 
 
@@ -70,6 +72,7 @@ class Study:
             ConfigError: the folder's search is of other settings or other photos, or is none.
         """
         import optuna
+        from sqlalchemy import URL
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna = optuna
@@ -79,7 +82,7 @@ class Study:
         database = folder / DATABASE
         try:
             self._study = optuna.create_study(
-                storage=f"sqlite:///{database.resolve()}",
+                storage=URL.create("sqlite", database=str(database.resolve())).render_as_string(),
                 study_name=_NAME,
                 load_if_exists=True,
                 direction="minimize",
@@ -98,6 +101,7 @@ class Study:
             )
         self._study.set_user_attr(_BASE, now)
         self._make_unfinished_anew()
+        self._tidy()
 
     def _make_unfinished_anew(self) -> None:
         """Let what was under way when the search was ended be the next that is tried."""
@@ -143,7 +147,7 @@ class Study:
         trial.set_user_attr(_CHOSEN, chosen)
         # Of the same number, and ended in the middle.
         shutil.rmtree(self.place(number), ignore_errors=True)
-        return trial, Tried(number, chosen, None, 0.0)
+        return trial, Tried(number, chosen, None, None, 0.0)
 
     def place(self, number: int) -> Path:
         """The folder of a trial."""
@@ -175,17 +179,24 @@ class Study:
             self._study.tell(trial, state=self._states.PRUNED)
         self._tidy()
 
-    def complete(self, trial: optuna.trial.Trial, scored: Scored | None, recipe: str) -> None:
+    def give_up(self, trial: optuna.trial.Trial) -> None:
+        """Take note of a trial whose settings cannot be trained with here."""
+        self._study.tell(trial, state=self._states.PRUNED)
+        self._tidy()
+
+    def complete(self, trial: optuna.trial.Trial, scored: Scored | None, head: Scored | None, recipe: str) -> None:
         """Take note of how a trial did that came to its end.
 
         Args:
             trial: from :meth:`next`.
             scored: how the best of what was trained does on the validation photos.
+            head: how what the training began with does.
             recipe: its settings as YAML.
         """
         if scored is not None:
             place = self.place(trial.user_attrs[_NUMBER]) / _SCORES
             np.savez_compressed(place, losses=scored.losses.numpy(), right=scored.right.numpy())
+        trial.set_user_attr(_HEAD, None if head is None else loss_of(head))
         trial.set_user_attr(_RECIPE, recipe)
         self._study.tell(trial, DIVERGED if scored is None else loss_of(scored))
 
@@ -226,7 +237,8 @@ class Study:
 def _tried(trial: optuna.trial.FrozenTrial) -> Tried:
     pruned = trial.state.name == "PRUNED"
     seconds = 0.0 if trial.duration is None else trial.duration.total_seconds()
-    return Tried(trial.user_attrs[_NUMBER], trial.user_attrs[_CHOSEN], None if pruned else trial.value, seconds)
+    about = trial.user_attrs
+    return Tried(about[_NUMBER], about[_CHOSEN], None if pruned else trial.value, about.get(_HEAD), seconds)
 
 
 def _shown(value: Any) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from rich.console import Console
 
 from vision_ft.train.cli import VisionCLI
@@ -23,30 +24,42 @@ Report = Callable[[int, float, bool], None]
 class Trial(VisionCLI):
     """A fit that says how it does.
 
-    On one device: trials are processes' own affair, and several devices would start the search once more each.
+    On one device: each of several would start the search once more.
     """
 
-    def __init__(self, args: Sequence[str], stop: Stop, report: Report) -> None:
+    def __init__(self, args: Sequence[str], stop: Stop, report: Report, called: tuple[str, str]) -> None:
         """Fit.
 
         Args:
             args: as :class:`VisionCLI` has them.
+            called: what the search and the trial are called where figures are sent to.
             stop: hears when the search is told to end.
             report: told, in the second half of the trial, how many epochs are done, the lowest validation log-loss
                 after any of them, and whether there are more to come. What it raises ends the trial.
         """
         self._report = report
+        self._called = called
         super().__init__(args, stop, Console(stderr=True, quiet=True))
 
     def _fit_settings(self, settings: Any, callbacks: list[pl.Callback]) -> dict[str, Any]:
         changed = super()._fit_settings(settings, callbacks)
         callbacks.append(_Watch(self.unfreeze, self._report))
-        return {**changed, "devices": 1}
+        return changed if settings["devices"] != "auto" else {**changed, "devices": 1}
+
+    @property
+    def called(self) -> tuple[str, str]:
+        """The search and the trial."""
+        return self._called
 
     @property
     def trained(self) -> Scored | None:
         """How the best of all weights that were trained does; ``None`` where no epoch was."""
         return None if self.selection is None else self.selection.trained
+
+    @property
+    def before(self) -> Scored | None:
+        """How what the training began with does."""
+        return None if self.selection is None else self.selection.before
 
     def recipe(self, run: Any) -> str:
         """The settings that are not the defaults, as YAML.
@@ -56,6 +69,9 @@ class Trial(VisionCLI):
         """
         settings = self.config["fit"].clone()
         settings["run"], settings["ckpt_path"] = run, None
+        if settings["trainer"]["devices"] == "auto" and torch.cuda.device_count() > 1:
+            # All of them would see as many photos a step each as one did here.
+            settings["trainer"]["devices"] = 1
         return str(self._parser("fit").dump(settings, skip_default=True, skip_validation=True))
 
 
@@ -70,7 +86,7 @@ class _Watch(pl.Callback):
         """Report how the weights themselves did, without averages and the like, which come at the end of a phase."""
         done = trainer.current_epoch + 1
         epochs = trainer.max_epochs or done
-        if done >= _JUDGED_FROM * epochs:
+        if self._unfreeze.losses and done >= _JUDGED_FROM * epochs:
             self._report(done, min(_finite(loss) for loss in self._unfreeze.losses), done < epochs)
 
 
