@@ -16,10 +16,11 @@ from vision_ft.commands.handover import hand_over
 from vision_ft.errors import BundleError, CheckpointError, DataError, ExportMismatch
 from vision_ft.export import bundle as bundling
 from vision_ft.export.gate import compare
-from vision_ft.export.graph import OPSET, Exported
+from vision_ft.export.graph import Exported
 from vision_ft.imaging import read
 from vision_ft.model.backbone import build
 from vision_ft.model.checkpoint import load_network
+from vision_ft.model.translate import OPSET
 
 from .conftest import CheckpointOf
 
