@@ -31,8 +31,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tune(drawings: Path, out: str, *more: str) -> list[str]:
     return [
-        "tune", "--out", out, "--data.root", str(drawings), "--model.image_size", "32", "--data.batch_size", "8",
-        "--data.num_workers", "0", "--unfreeze.phases", PHASES, "--trainer.accelerator", "cpu", *more,
+        "tune", "--out", out, "--data.root", str(drawings), "--model.backbone", "test_resnet", "--model.weights",
+        "random:", "--model.image_size", "32", "--data.batch_size", "8", "--data.num_workers", "0",
+        "--unfreeze.phases", PHASES, "--trainer.accelerator", "cpu", *more,
     ]  # fmt: skip
 
 

@@ -24,8 +24,9 @@ from vision_ft.train.run import forget_run
 
 def fit(drawings: Path, *more: str) -> list[str]:
     return [
-        "fit", "--data.root", str(drawings), "--model.image_size", "32", "--data.batch_size", "8", "--data.num_workers",
-        "0", "--unfreeze.phases", "[{epochs: 2, stages: 2, lr: 0.001}]", "--trainer.accelerator", "cpu", *more,
+        "fit", "--data.root", str(drawings), "--model.backbone", "test_resnet", "--model.weights", "random:",
+        "--model.image_size", "32", "--data.batch_size", "8", "--data.num_workers", "0",
+        "--unfreeze.phases", "[{epochs: 2, stages: 2, lr: 0.001}]", "--trainer.accelerator", "cpu", *more,
     ]  # fmt: skip
 
 
@@ -97,7 +98,7 @@ def test_figures_and_settings_reach_the_server(
     experiment = client.get_experiment_by_name("pets")
     (run,) = client.search_runs([experiment.experiment_id])
     assert (run.info.run_name, run.info.status) == (Path("runs/pets/latest").resolve().name, "FINISHED")
-    assert run.data.params["model.backbone"] == "tf_efficientnet_lite0"
+    assert run.data.params["model.backbone"] == "test_resnet"
     losses = client.get_metric_history(run.info.run_id, "val/loss")
     assert len(losses) == 2
     assert f"{losses[-1].value:.6f}" in Path("runs/pets/latest/metrics.csv").read_text()
