@@ -11,6 +11,7 @@ if (worker_count := os.environ.get("PYTEST_XDIST_WORKER_COUNT")) is not None:
 import runpy
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +23,10 @@ from vision_ft.supply.draw import draw_set
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
+
+# The tests' own, empty at first: what they see must not hang on who ran them before.
+if "PYTEST_XDIST_WORKER" not in os.environ or "VISION_FT_CACHE" not in os.environ:
+    os.environ["VISION_FT_CACHE"] = tempfile.mkdtemp(prefix="vision_ft_cache_")
 
 OFFLINE = REPOSITORY / "tests/offline"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 from vision_ft.errors import InputError
@@ -24,3 +26,18 @@ def hold(file: IO[str], error: InputError) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise error from None
+
+
+@contextmanager
+def waiting(file: IO[str]) -> Iterator[None]:
+    """Hold on to a file while the block lasts, after whoever else does. On Windows nothing is held."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)

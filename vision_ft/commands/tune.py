@@ -169,6 +169,8 @@ def _search(study: Study, plan: _Plan, options: argparse.Namespace, stop: Stop) 
         trial, now = study.next(plan.space, given)
         place = study.place(now.number)
         args = ["fit", *plan.args, *arguments(now.chosen), "--run.folder", str(place.parent), "--run.name", place.name]
+        # Cleared once, at the begin of the search, if at all.
+        args.append("--cache.clear=false")
         called = (options.out.name, place.name)
         fit = functools.partial(Trial, stop=stop, report=functools.partial(study.report, trial), called=called)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,7 +17,7 @@ from torch.utils.data import Dataset, DistributedSampler, get_worker_info
 from vision_ft.data.augment import Augmentation
 from vision_ft.errors import UnreadablePhoto
 from vision_ft.framing import Framing, Pixels
-from vision_ft.imaging import decode_part, read
+from vision_ft.imaging import decode_part, file_bytes, read
 
 # Which photo, in which epoch: the epoch travels with the index, so workers that outlive an epoch need not be told.
 Place: TypeAlias = tuple[int, int]
@@ -57,6 +58,7 @@ class PhotoDataset(Dataset[Sample]):
         framing: Framing,
         augmentation: Augmentation | None = None,
         seed: int = 0,
+        digests: Sequence[str] | None = None,
     ) -> None:
         """Hold on to what is given; nothing is read yet.
 
@@ -67,6 +69,7 @@ class PhotoDataset(Dataset[Sample]):
             framing: the size of what comes out.
             augmentation: random views; plain framing if not given.
             seed: of the random views.
+            digests: the SHA-256 of the files, in hexadecimal; a file that has another one by now counts as unreadable.
         """
         self._paths = list(paths)
         self._labels = list(labels)
@@ -74,6 +77,7 @@ class PhotoDataset(Dataset[Sample]):
         self._framing = framing
         self._augmentation = augmentation
         self._seed = seed
+        self._digests = digests
 
     def __len__(self) -> int:
         """The number of photos."""
@@ -97,6 +101,11 @@ class PhotoDataset(Dataset[Sample]):
 
     def _pixels(self, row: int, epoch: int) -> Pixels:
         augmentation = self._augmentation
+        if augmentation is None and self._digests is not None:
+            data = file_bytes(self._paths[row])
+            if hashlib.sha256(data).hexdigest() != self._digests[row]:
+                raise UnreadablePhoto("it was changed since it was first read")
+            return read(data, self._framing)
         if augmentation is None:
             return read(self._paths[row], self._framing)
         seed = (self._seed, epoch, self._seeds[row])

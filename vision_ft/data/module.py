@@ -18,6 +18,7 @@ from vision_ft.data.layout import AUTO, list_photos
 from vision_ft.data.listing import TEST, TRAIN, VAL
 from vision_ft.data.loading import PhotoDataset, PhotoSampler, Sample
 from vision_ft.data.manifest import Manifest, check_readable, describe_unreadable
+from vision_ft.data.plain import PlainPhotos
 from vision_ft.data.prepared import manifest_of
 from vision_ft.data.presets import transforms_of
 from vision_ft.data.settings import setting_faults
@@ -206,9 +207,22 @@ class PhotoData(pl.LightningDataModule):
         paths, labels = self.manifest.paths(rows), self.manifest.labels(rows)
         return self._loader(PhotoDataset(paths, labels, rows["path"].to_list(), self.framing), shuffle=False)
 
+    def plain_photos(self, split: str) -> PlainPhotos:
+        """Photos of one part, to be looked at one by one or not at all."""
+        rows = self.manifest.part(split)
+        paths, labels = self.manifest.paths(rows), self.manifest.labels(rows)
+        digests = rows["sha256"].to_list()
+        dataset = PhotoDataset(paths, labels, rows["path"].to_list(), self.framing, digests=digests)
+        return PlainPhotos(dataset, labels, digests, self._batch_size, self._workers)
+
+    @property
+    def _workers(self) -> int:
+        world_size = self.trainer.world_size if self.trainer else 1
+        return fitting_workers(world_size) if self._num_workers is None else self._num_workers
+
     def _loader(self, dataset: PhotoDataset, *, shuffle: bool) -> DataLoader[Sample]:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        workers = fitting_workers(world_size) if self._num_workers is None else self._num_workers
+        workers = self._workers
         sampler = PhotoSampler(dataset, shuffle=shuffle, seed=self._seed, rank=rank, world_size=world_size)
         if shuffle and self.trainer is not None:
             # Lightning begins to draw the first epoch of a resumed run before it tells the sampler which one that is.

@@ -26,6 +26,7 @@ from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain, flat
 from vision_ft.train.going_on import describe_going_on, keep_sides
 from vision_ft.train.loggers import describe_run, make_loggers
+from vision_ft.train.looking import Cache
 from vision_ft.train.memory import BatchTooLarge, is_out_of_memory, way_on
 from vision_ft.train.mistakes import mistakes
 from vision_ft.train.quiet import quieten
@@ -70,7 +71,7 @@ class VisionCLI(LightningCLI):
                 Classifier,
                 PhotoData,
                 seed_everything_default=0,
-                args=list(args),
+                args=_spelt_out(args),
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
                 parser_kwargs={**strict, **{verb: dict(strict) for verb in self.subcommands()}},
@@ -83,6 +84,12 @@ class VisionCLI(LightningCLI):
     def unfreeze(self) -> Unfreeze:
         """The callback that applies the schedule; of ``fit`` alone."""
         found: Unfreeze = self._get(self.config_init, "unfreeze")
+        return found
+
+    @property
+    def cache(self) -> Cache:
+        """What is kept of photos that were looked at; of ``fit`` alone."""
+        found: Cache = self._get(self.config_init, "cache")
         return found
 
     @property
@@ -113,6 +120,7 @@ class VisionCLI(LightningCLI):
         parser.add_lightning_class_args(Unfreeze, "unfreeze")
         parser.add_class_arguments(Average, "ema")
         parser.add_class_arguments(Run, "run")
+        parser.add_class_arguments(Cache, "cache")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 
@@ -203,13 +211,14 @@ class VisionCLI(LightningCLI):
         interval = settings["val_check_interval"]
         if isinstance(interval, int) and interval > batches and settings["check_val_every_n_epoch"] is not None:
             raise ConfigError(f"trainer.val_check_interval is {interval}, but an epoch has {batches} batches")
+        self.cache.clear_if_asked()
         self.folder = new_run_folder(run, self.datamodule.folder_name)
         self.save_config_callback, self.save_config_kwargs = KeepConfig, {"folder": self.folder}
         checkpoint = self._get(self.config_init, "ckpt_path")
         resumed = None if checkpoint is None else Path(checkpoint)
         average: Average = self._get(self.config_init, "ema")
         last = LastCheckpoint(self.folder, run.save_every_steps, resumed, self._stop)
-        self.selection = Selection(self.folder, unfreeze, average, last, resumed, self.console)
+        self.selection = Selection(self.folder, unfreeze, average, last, resumed, self.console, self.cache)
         callbacks += [
             OneFolder(self.folder),
             StepSeed(self._get(self.config_init, "seed_everything")),
@@ -289,6 +298,15 @@ class VisionCLI(LightningCLI):
         self.datamodule.manifest.write(self.folder.manifest)
         self.datamodule.write_sides(self.folder.sides)
         describe_run(self.trainer, self.flat_settings())
+
+
+def _spelt_out(args: Sequence[str]) -> list[str]:
+    """``--cache.clear`` alone means that it is true; the parser would take the next word for its value."""
+    words = list(args)
+    for place, word in enumerate(words):
+        if word == "--cache.clear" and words[place + 1 : place + 2] not in (["true"], ["false"]):
+            words[place] = "--cache.clear=true"
+    return words
 
 
 def _as_list(plugins: Any) -> list[Any]:

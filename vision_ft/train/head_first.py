@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
 from rich.console import Console
-from rich.progress import track
 
 from vision_ft.data.listing import TRAIN, VAL
+from vision_ft.data.plain import PlainPhotos
 from vision_ft.model.classifier import Classifier
-from vision_ft.model.head import Linear, LinearHead
+from vision_ft.model.head import Linear
 from vision_ft.train.judging import Scored
+from vision_ft.train.looking import Cache, Looker, Seen
 from vision_ft.train.regularise import Features, Groups, fit_best
 
 _log = logging.getLogger(__name__)
@@ -29,21 +30,25 @@ class HeadFit:
         start: how the head did that the weights brought along; ``None`` where they brought none.
         head: how the head does that the network has now.
         chosen: what held its weights back, in words.
+        photos: that the backbone's features were needed of.
+        known: those of them whose features were in the cache.
     """
 
     start: Scored | None
     head: Scored
     chosen: str
+    photos: int
+    known: int
 
 
 def fit_head(
-    trainer: pl.Trainer, model: Classifier, data: Any, pause: Callable[[], None], console: Console
+    trainer: pl.Trainer, model: Classifier, data: Any, pause: Callable[[], None], console: Console, cache: Cache
 ) -> HeadFit | None:
     """Train the head to its optimum, in place.
 
-    Each photo passes the backbone once, framed as prediction frames it. How strongly the weights are held back, and
-    whether near zero or near those that the head began with, is what gives the lowest log-loss on photos that they were
-    not fitted to (:func:`~vision_ft.train.regularise.fit_best`).
+    Each photo passes the backbone once, framed as prediction frames it, and never again where its features are kept.
+    How strongly the weights are held back, and whether near zero or near those that the head began with, is what gives
+    the lowest log-loss on photos that they were not fitted to (:func:`~vision_ft.train.regularise.fit_best`).
 
     Args:
         trainer: says on which devices and in which precision.
@@ -51,6 +56,7 @@ def fit_head(
         data: the module of the photos.
         pause: called between batches.
         console: for the progress bar.
+        cache: of what was seen before.
 
     Returns:
         What was found, or ``None`` where the head is no linear layer.
@@ -58,23 +64,33 @@ def fit_head(
     training = model.training
     model.eval()
     try:
-        with trainer.precision_plugin.forward_context():
-            seen = _look(trainer, model, data, pause, console)
+        looker = Looker(
+            model.network,
+            trainer.strategy.root_device,
+            str(trainer.precision),
+            trainer.precision_plugin.forward_context,
+            cache,
+        )
+        # All devices must come to the same answer.
+        linear = trainer.strategy.reduce_boolean_decision(looker.head is not None)
+        seen = _look(trainer, looker, data, pause, console) if linear else None
     finally:
         model.train(training)
-    if seen is None:
+    if seen is None or looker.head is None:
         _log.warning("the head of %s is no linear layer; it trains in the phases alone", model.backbone_name)
         return None
-    head, train, val = seen
+    head = looker.head
+    train, val, known = seen
     start = head.read().to(val.values.device)
     # A bundle may come from these very photos; what its backbone makes of those it learnt from says nothing.
     groups = None if model.origin.ancestors else data.groups(TRAIN)
     found = _fit(train, val, start, model.label_smoothing, groups) if trainer.is_global_zero else None
     # Found once, and the same on every device.
-    linear, chosen = cast("tuple[Linear, str]", trainer.strategy.broadcast(found))
-    linear = linear.to(val.values.device)
-    head.write(linear)
-    return HeadFit(None if start.is_zero else _score(start, val), _score(linear, val), chosen)
+    best, chosen = cast("tuple[Linear, str]", trainer.strategy.broadcast(found))
+    best = best.to(val.values.device)
+    head.write(best)
+    before = None if start.is_zero else _score(start, val)
+    return HeadFit(before, _score(best, val), chosen, len(train.rows) + len(val.rows), known)
 
 
 def _fit(train: Features, val: Features, start: Linear, smoothing: float, groups: Groups | None) -> tuple[Linear, str]:
@@ -88,52 +104,44 @@ def _fit(train: Features, val: Features, start: Linear, smoothing: float, groups
 
 
 def _look(
-    trainer: pl.Trainer, model: Classifier, data: Any, pause: Callable[[], None], console: Console
-) -> tuple[LinearHead, Features, Features] | None:
-    loaders = {split: data.plain_dataloader(split) for split in (TRAIN, VAL)}
-    bar = track(
-        ((split, batch) for split, loader in loaders.items() for batch in loader),
-        "the frozen backbone looks at each photo once",
-        total=sum(map(len, loaders.values())),
-        console=console,
-        transient=True,
-        disable=not (console.is_terminal and trainer.is_global_zero),
-    )
-    head: LinearHead | None = None
-    found: dict[str, list[tuple[torch.Tensor, ...]]] = {TRAIN: [], VAL: []}
-    for split, batch in bar:
-        moved: Any = trainer.strategy.batch_to_device(batch)
-        pause()
-        if not len(moved.labels):
-            continue
-        head = head or LinearHead.of(model.network, moved.pixels)
-        if head is None:
-            break
-        found[split].append((moved.rows, head.inputs(moved.pixels), moved.labels))
-    # All devices must come to the same answer.
-    linear = trainer.strategy.reduce_boolean_decision(head is not None)
-    if head is None or not linear:
-        return None
-    # A device may have none of a few validation photos.
-    none = tuple(column[:0] for column in found[TRAIN][0])
-    train, val = (_gather(trainer, [none, *found[split]], len(loaders[split].dataset)) for split in (TRAIN, VAL))
-    return head, train, val
+    trainer: pl.Trainer, looker: Looker, data: Any, pause: Callable[[], None], console: Console
+) -> tuple[Features, Features, int]:
+    """What reaches the head of the training and of the validation photos, and how many of them were known."""
+    shown = console.is_terminal and trainer.is_global_zero
+    parts, known = [], 0
+    for split in (TRAIN, VAL):
+        photos: PlainPhotos = data.plain_photos(split)
+        share = range(trainer.global_rank, len(photos.labels), trainer.world_size)
+        seen = looker.look(photos, share, pause, console, shown)
+        parts.append(_gather(trainer, seen, photos.labels))
+        known += _over_all(trainer, seen.known, "sum")
+    return parts[0], parts[1], known
 
 
-def _gather(trainer: pl.Trainer, parts: Iterable[tuple[torch.Tensor, ...]], photos: int) -> Features:
+def _gather(trainer: pl.Trainer, seen: Seen, labels: Sequence[int]) -> Features:
     """All devices' shares together, in the order of the part, whichever device saw which."""
-    rows, values, labels = (torch.cat(column) for column in zip(*parts, strict=True))
+    rows, values = seen.rows, seen.values
     if trainer.world_size > 1:
-        table = values.new_zeros(photos, values.shape[1] + 2)
-        table[rows, :-2] = values
-        table[rows, -2] = labels.to(values.dtype)
+        # A device may have none of a few validation photos.
+        width = _over_all(trainer, values.shape[1], "max")
+        table = torch.zeros(len(labels), width + 1, device=trainer.strategy.root_device)
+        if len(rows):
+            table[rows, :-1] = values.to(table.device)
         table[rows, -1] = 1
         whole: Any = trainer.strategy.reduce(table, reduce_op="sum")
         rows = whole[:, -1].nonzero().flatten()
-        values, labels = whole[rows, :-2], whole[rows, -2].long()
+        values = whole[rows, :-1]
     # Not every device has the float64 that an optimum takes.
-    home = values.device if values.device.type == "cuda" else torch.device("cpu")
-    return Features(values.to(home), labels.to(home), rows.to(home), photos)
+    device = trainer.strategy.root_device
+    home = device if device.type == "cuda" else torch.device("cpu")
+    rows = rows.to(home)
+    return Features(values.to(home), torch.tensor(labels, device=home)[rows], rows, len(labels))
+
+
+def _over_all(trainer: pl.Trainer, number: int, how: str) -> int:
+    """All devices' numbers in one."""
+    mine: Any = torch.tensor(float(number), device=trainer.strategy.root_device)
+    return int(trainer.strategy.reduce(mine, reduce_op=how))
 
 
 def _score(linear: Linear, part: Features) -> Scored:

@@ -14,6 +14,7 @@ from vision_ft.model.classifier import setting_faults as model_faults
 from vision_ft.model.lora import check_installed
 from vision_ft.model.weights import parse_source
 from vision_ft.train.loggers import DEFAULT
+from vision_ft.train.looking import Cache
 from vision_ft.train.run import Run
 from vision_ft.train.schedule import Gradual, Phase
 from vision_ft.train.steps import Average
@@ -46,6 +47,7 @@ def mistakes(settings: Any) -> list[str]:
         faults += _trainer_faults(settings["trainer"])
         faults += _said(lambda: _filled(Average, settings["ema"]))
         faults += _said(lambda: _filled(Run, settings["run"]))
+        faults += _said(lambda: _filled(Cache, settings["cache"]))
         stages = () if unknown else stage_names(model["backbone"])
         faults += _logger_faults(settings["run"], settings["trainer"]["logger"])
         faults += _said(lambda: _unfreeze_of(settings))

@@ -24,6 +24,7 @@ class Prepared(VisionCLI):
 
     def _fit_settings(self, settings: Any, callbacks: list[pl.Callback]) -> dict[str, Any]:
         self.save_config_callback = None
+        self.cache.clear_if_asked()
         return {"logger": False, "enable_checkpointing": False, "max_epochs": 1, "devices": 1, "strategy": "auto"}
 
     @property
@@ -35,7 +36,7 @@ class Prepared(VisionCLI):
         """Move the network, and train its head as ``fit`` begins; phases are tried from there."""
         self.model.to(self.device)
         if self.unfreeze.fit_head:
-            fit_head(self.trainer, self.model, self.datamodule, lambda: None, self.console)
+            fit_head(self.trainer, self.model, self.datamodule, lambda: None, self.console, self.cache)
 
     def enter(self, phase: int) -> torch.optim.Optimizer:
         """Let a phase's stages train, as from its first epoch on; a fresh optimizer for it, its rates at 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from vision_ft.train.candidates import Candidates, figures
 from vision_ft.train.checkpoints import LastCheckpoint, copy_whole
 from vision_ft.train.head_first import fit_head
 from vision_ft.train.judging import Scored, Tally, between, evaluate, wearing
+from vision_ft.train.looking import Cache
 from vision_ft.train.run import RunFolder
 from vision_ft.train.steps import Average
 from vision_ft.train.unfreeze import Unfreeze
@@ -46,6 +48,7 @@ class Selection(pl.Callback):
         last: LastCheckpoint,
         resumed: Path | None,
         console: Console,
+        cache: Cache,
     ) -> None:
         """Keep what a run comes by.
 
@@ -56,6 +59,7 @@ class Selection(pl.Callback):
             last: writes a checkpoint where the run is told to stop in the middle of judging.
             resumed: the checkpoint that the run goes on from.
             console: to print to.
+            cache: of what the frozen backbone saw before.
         """
         self._folder = folder
         self._unfreeze = unfreeze
@@ -63,6 +67,7 @@ class Selection(pl.Callback):
         self._last = last
         self._resumed = resumed
         self._console = console
+        self._cache = cache
         self._candidates = Candidates()
         self._judged_phases: list[int] = []
         self._judged_step = 0
@@ -103,7 +108,8 @@ class Selection(pl.Callback):
         started = time.monotonic()
         fitted = None
         if self._unfreeze.fit_head:
-            fitted = fit_head(trainer, model, self._data(trainer), lambda: self._last.pause(trainer), self._console)
+            pause = functools.partial(self._last.pause, trainer)
+            fitted = fit_head(trainer, model, self._data(trainer), pause, self._console, self._cache)
         if fitted is not None:
             if fitted.start is not None:
                 self._candidates.scores[START] = fitted.start
@@ -111,6 +117,8 @@ class Selection(pl.Callback):
             self._candidates.baseline = HEAD
             self._offer(trainer, model, HEAD, fitted.head)
             seconds = time.monotonic() - started
+            if fitted.known:
+                self._say(trainer, f"{fitted.known} of {fitted.photos} photos were looked at before (cache)")
             self._say(trainer, f"{HEAD}, {fitted.chosen}: {figures(fitted.head)}  ({seconds:.0f} s)")
         elif any(
             bool(parameter.any()) for one in linear_heads(model.network.backbone) for parameter in one.parameters()
