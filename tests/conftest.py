@@ -9,6 +9,7 @@ if (worker_count := os.environ.get("PYTEST_XDIST_WORKER_COUNT")) is not None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(worker_count))))
 
 import runpy
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,14 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawings") / "pets"
     draw_set(folder, count=40, size=64)
     return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for all tests of a file; gone with them, for their runs take hundreds of megabytes."""
+    folder = tmp_path_factory.mktemp("place")
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

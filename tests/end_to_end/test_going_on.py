@@ -14,11 +14,6 @@ import vision_ft
 from tests.conftest import Command
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("going_on")
-
-
 def fit(place: Path, name: str, *more: str) -> list[str]:
     return [
         "fit", "--data.root", name, "--run.name", name, "--model.image_size", "40", "--data.batch_size", "8",

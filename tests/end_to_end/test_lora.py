@@ -24,11 +24,6 @@ PHASES = (
 BACKBONE = "vit_tiny_patch16_224"
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("lora")
-
-
 def fit(drawings: Path, name: str, *more: str) -> list[str]:
     return [
         "fit", "--data.root", str(drawings), "--run.name", name, "--model.backbone", BACKBONE, "--model.weights",

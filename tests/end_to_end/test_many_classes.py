@@ -44,8 +44,7 @@ def draw(number: int, photo: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("breeds")
+def place(place: Path) -> Path:
     (place / "images").mkdir()
     for number, breed in enumerate(BREEDS):
         for photo in range(PHOTOS):

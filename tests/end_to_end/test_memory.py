@@ -12,11 +12,6 @@ from tests.conftest import Command, fails_with
 from vision_ft.model.checkpoint import read_checkpoint
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("memory")
-
-
 def fit(drawings: Path, name: str, *more: str) -> list[str]:
     """Seven steps an epoch, and in float64, so that the order of sums is of next to no account."""
     phases = "[{epochs: 1, stages: 1, lr: 0.003}, {epochs: 2, stages: 3, lr: 0.001, warmup: 0.2, final_lr: 0.1}]"

@@ -76,11 +76,6 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("processes")
-
-
-@pytest.fixture(scope="module")
 def single(place: Path, drawings: Path) -> Path:
     (started,) = alone(fit(drawings, "single", 16), place)
     _, errors = started.communicate(timeout=300)

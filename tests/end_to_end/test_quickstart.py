@@ -24,11 +24,6 @@ CONFIG = REPOSITORY / "configs" / "quickstart.yaml"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("quickstart")
-
-
-@pytest.fixture(scope="module")
 def quickstart(place: Path, command: Command) -> subprocess.CompletedProcess[str]:
     return command("fit", "--config", CONFIG, cwd=place)
 

@@ -15,8 +15,7 @@ PHOTOS = 300
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, cats_dogs: Path, command: Command) -> Path:
-    place = tmp_path_factory.mktemp("real")
+def place(place: Path, cats_dogs: Path, command: Command) -> Path:
     for kind in ("cat", "dog"):
         (place / "photos" / kind).mkdir(parents=True)
         for path in sorted((cats_dogs / kind).iterdir())[:PHOTOS]:

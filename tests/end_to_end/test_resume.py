@@ -25,11 +25,6 @@ Fit = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("resume")
-
-
-@pytest.fixture(scope="module")
 def fit(place: Path, drawings: Path) -> Fit:
     """The command line of a run of seconds with all that is random: views, MixUp, CutMix, dropout, loader processes."""
 

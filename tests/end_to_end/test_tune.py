@@ -24,11 +24,6 @@ PHASES = "[{epochs: 3, stages: 3, lr: 0.001}]"
 TRIALS = 8
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tune")
-
-
 def tune(drawings: Path, out: str, *more: str) -> list[str]:
     return [
         "tune", "--out", out, "--data.root", str(drawings), "--model.backbone", "test_resnet", "--model.weights",
