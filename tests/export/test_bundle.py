@@ -192,8 +192,8 @@ def test_a_graph_that_disagrees_is_not_written(
     """The graph is made of a network whose head was changed, the comparison of the true one."""
     real = bundling.to_onnx
 
-    def other(model: Exported, height: int, width: int) -> bytes:
-        graph = onnx.load_from_string(real(model, height, width))
+    def other(model: Exported, translation: None) -> bytes:
+        graph = onnx.load_from_string(real(model, translation))
         for tensor in graph.graph.initializer:
             if tensor.name.endswith("fc.bias"):
                 tensor.CopyFrom(onnx.numpy_helper.from_array(np.array([0.1, 0], np.float32), tensor.name))

@@ -53,7 +53,7 @@ def frozen_features(manifest: Manifest, backbone: str, weights: str) -> Seen:
     labels, digests = manifest.labels(readable), readable["sha256"].to_list()
     paths, keys = manifest.paths(readable), readable["path"].to_list()
     dataset = PhotoDataset(paths, labels, keys, built.preprocessing.framing, digests=digests)
-    photos = PlainPhotos(dataset, labels, digests, _BATCH, fitting_workers(1))
+    photos = PlainPhotos(dataset, labels, digests, _BATCH, fitting_workers(device.type, 1))
     console = Console(stderr=True)
     looker = Looker(network, device, "32-true", nullcontext, Cache())
     seen = looker.look(photos, range(len(labels)), lambda: None, console, console.is_terminal)

@@ -44,7 +44,7 @@ def _finish(cli: VisionCLI, folder: RunFolder) -> None:
     if cli.selection is not None:
         say(cli.console, cli.selection.verdict())
     say(cli.console, "exporting it and measuring the export")
-    handed = hand_over(folder.best, folder.bundle, cli.datamodule.manifest, cli.datamodule.golden())
+    handed = hand_over(folder.best, folder.bundle, cli.datamodule.manifest, cli.datamodule.golden(), cli.translation)
     for path, reason in cli.model.unreadable.items():
         say(console, f"could not be read while training: {path}: {reason}")
     show(handed, console)

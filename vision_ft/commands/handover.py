@@ -18,6 +18,7 @@ from vision_ft.export.staging import staged
 from vision_ft.framing import Framing, Pixels
 from vision_ft.imaging import read
 from vision_ft.model.checkpoint import load_network
+from vision_ft.model.translate import Translation
 from vision_ft.runtime.predictor import Predictor
 
 # An export is compared on at least so many photos, where the data has them.
@@ -40,7 +41,11 @@ class HandedOver:
 
 
 def hand_over(
-    checkpoint: Path, out: Path, manifest: Manifest | None, photos: Sequence[Path] | None = None
+    checkpoint: Path,
+    out: Path,
+    manifest: Manifest | None,
+    photos: Sequence[Path] | None = None,
+    translation: Translation | None = None,
 ) -> HandedOver:
     """Export a checkpoint into a bundle.
 
@@ -49,6 +54,7 @@ def hand_over(
         out: the bundle's folder; an earlier bundle there stays until this one is complete.
         manifest: the photos of the run, to measure the exported model on.
         photos: to compare on; those that the checkpoint names if not given.
+        translation: of the network that was trained, if there is one already.
 
     Raises:
         CheckpointError: the checkpoint is not ours.
@@ -60,7 +66,7 @@ def hand_over(
     named = [Path(path) for path in record.data.get("golden", [])] if photos is None else photos
     golden = _read_golden(named, network.preprocessing.framing)
     with staged(out) as folder:
-        spec = write_model(folder, network, record, golden)
+        spec = write_model(folder, network, record, golden, translation)
         measured = None if manifest is None else measure(Predictor.load(folder), manifest)
         if measured is not None:
             add_metrics(folder, spec, {part: scores.as_record() for part, scores in measured.scores.items()})

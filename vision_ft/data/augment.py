@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from vision_ft.data.presets import CROP
 from vision_ft.errors import ConfigError, nearest
 from vision_ft.framing import Box, Framing, Pixels, resize
 
+# A transform has its random numbers with it, and threads share the transforms.
+_ONE_AT_A_TIME = threading.Lock()
 # A photo of 500 × 375 pixels, as cameras' proportions are.
 _TRIAL = 125
 
@@ -65,8 +68,9 @@ class Augmentation:
         """The part of a photo of that size that is to be seen: Albumentations' random box, or the framing's own."""
         if self._crop is None:
             return self._framing.box(width, height)
-        self._crop.set_random_seed(int(self._states(seed)[0]))
-        found = self._crop.get_params_dependent_on_data({"shape": (height, width, 3)}, {})
+        with _ONE_AT_A_TIME:
+            self._crop.set_random_seed(int(self._states(seed)[0]))
+            found = self._crop.get_params_dependent_on_data({"shape": (height, width, 3)}, {})
         left, top, right, bottom = found["crop_coords"]
         # Of a photo that is much longer than it is wide, or of proportions that hardly fit into it.
         left, top = min(left, width - 1), min(top, height - 1)
@@ -87,8 +91,10 @@ class Augmentation:
         Raises:
             ConfigError: the transforms give something other than such an array.
         """
-        self._reseed(seed)
-        view = self._compose(image=resize(photo, self._framing, box))["image"]
+        framed = resize(photo, self._framing, box)
+        with _ONE_AT_A_TIME:
+            self._reseed(seed)
+            view = self._compose(image=framed)["image"]
         expected = (self._framing.height, self._framing.width, 3)
         if view.shape != expected or view.dtype != np.uint8:
             raise ConfigError(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -19,14 +22,15 @@ from vision_ft.errors import UnreadablePhoto
 from vision_ft.framing import Framing, Pixels
 from vision_ft.imaging import decode_part, file_bytes, read
 
-# Which photo, in which epoch: the epoch travels with the index, so workers that outlive an epoch need not be told.
-Place: TypeAlias = tuple[int, int]
+# In which epoch, which photo, and whether it need not be read: both travel with the index, so workers that outlive an
+# epoch need not be told.
+Place: TypeAlias = tuple[int, int, bool]
 
 
 class Sample(NamedTuple):
-    """One photo; ``pixels`` is uint8 (height, width, 3), or the reason why there are none."""
+    """One photo; ``pixels`` is uint8 (height, width, 3), or why there are none; ``None`` if it was not to be read."""
 
-    pixels: Pixels | str
+    pixels: Pixels | str | None
     label: int
     row: int
 
@@ -39,12 +43,14 @@ class Batch(NamedTuple):
         labels: int64 tensor (photos,), class numbers.
         rows: int64 tensor (photos,), places in the dataset.
         unreadable: path and reason of photos that broke since they were first read; not in the tensors.
+        skipped: bool tensor (photos,), those that were not to be read; their pixels are zeros.
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
     rows: torch.Tensor
     unreadable: list[tuple[str, str]]
+    skipped: torch.Tensor
 
 
 class PhotoDataset(Dataset[Sample]):
@@ -59,6 +65,7 @@ class PhotoDataset(Dataset[Sample]):
         augmentation: Augmentation | None = None,
         seed: int = 0,
         digests: Sequence[str] | None = None,
+        views: int | None = None,
     ) -> None:
         """Hold on to what is given; nothing is read yet.
 
@@ -70,6 +77,8 @@ class PhotoDataset(Dataset[Sample]):
             augmentation: random views; plain framing if not given.
             seed: of the random views.
             digests: the SHA-256 of the files, in hexadecimal; a file that has another one by now counts as unreadable.
+            views: how many random views a photo has, which later epochs go through again; a new one each epoch if not
+                given.
         """
         self._paths = list(paths)
         self._labels = list(labels)
@@ -78,6 +87,7 @@ class PhotoDataset(Dataset[Sample]):
         self._augmentation = augmentation
         self._seed = seed
         self._digests = digests
+        self._views = views
 
     def __len__(self) -> int:
         """The number of photos."""
@@ -87,19 +97,38 @@ class PhotoDataset(Dataset[Sample]):
         """Where a photo lies."""
         return self._paths[row]
 
+    def view(self, epoch: int) -> int:
+        """Which of its views a photo has in an epoch."""
+        if self._augmentation is None:
+            return 0
+        return epoch if self._views is None else epoch % self._views
+
     def __getitem__(self, place: Place | int) -> Sample:
         """The view of photo ``place[1]`` in epoch ``place[0]``; of a row alone, as Lightning asks, the first."""
-        epoch, row = (0, place) if isinstance(place, int) else place
-        if get_worker_info() is not None:
-            # A worker is one of several processes; OpenCV's own threads would only get in their way.
-            cv2.setNumThreads(0)
+        epoch, row, skip = (0, place, False) if isinstance(place, int) else place
+        if skip:
+            return Sample(None, self._labels[row], row)
+        # Whoever asks is one of several processes or threads; OpenCV's own would only get in their way.
+        cv2.setNumThreads(0)
         try:
-            pixels = self._pixels(row, epoch)
+            pixels = self.pixels(row, self.view(epoch))
         except UnreadablePhoto as error:
             return Sample(str(error), self._labels[row], row)
         return Sample(pixels, self._labels[row], row)
 
-    def _pixels(self, row: int, epoch: int) -> Pixels:
+    def __getitems__(self, places: Sequence[Place | int]) -> list[Sample]:
+        """The photos of a batch: in turn where several processes read, and otherwise by as many threads as compute."""
+        if get_worker_info() is not None:
+            return [self[place] for place in places]
+        # Decoding and resampling leave the interpreter's lock.
+        return list(_threads(torch.get_num_threads()).map(self.__getitem__, places))
+
+    def pixels(self, row: int, view: int) -> Pixels:
+        """A view of a photo, uint8 (height, width, 3).
+
+        Raises:
+            UnreadablePhoto: says why there is none.
+        """
         augmentation = self._augmentation
         if augmentation is None and self._digests is not None:
             data = file_bytes(self._paths[row])
@@ -108,7 +137,7 @@ class PhotoDataset(Dataset[Sample]):
             return read(data, self._framing)
         if augmentation is None:
             return read(self._paths[row], self._framing)
-        seed = (self._seed, epoch, self._seeds[row])
+        seed = (self._seed, view, self._seeds[row])
         photo, box = decode_part(
             self._paths[row], self._framing, lambda width, height: augmentation.box(width, height, seed)
         )
@@ -116,23 +145,39 @@ class PhotoDataset(Dataset[Sample]):
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Stack the readable samples, and name the others."""
-        good = [(sample.pixels, sample) for sample in samples if not isinstance(sample.pixels, str)]
-        shape = (self._framing.height, self._framing.width, 3)
-        pixels = np.stack([pixels for pixels, _ in good]) if good else np.zeros((0, *shape), np.uint8)
+        good = [sample for sample in samples if not isinstance(sample.pixels, str)]
+        pixels = np.zeros((len(good), self._framing.height, self._framing.width, 3), np.uint8)
+        for place, sample in enumerate(good):
+            if sample.pixels is not None:
+                pixels[place] = sample.pixels
         return Batch(
             pixels=torch.from_numpy(pixels),
-            labels=torch.tensor([sample.label for _, sample in good], dtype=torch.int64),
-            rows=torch.tensor([sample.row for _, sample in good], dtype=torch.int64),
+            labels=torch.tensor([sample.label for sample in good], dtype=torch.int64),
+            rows=torch.tensor([sample.row for sample in good], dtype=torch.int64),
             unreadable=[
                 (str(self._paths[sample.row]), sample.pixels) for sample in samples if isinstance(sample.pixels, str)
             ],
+            skipped=torch.tensor([sample.pixels is None for sample in good], dtype=torch.bool),
         )
+
+
+@functools.cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, "photos")
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has the pool, and none of its threads.
+    os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 class PhotoSampler(DistributedSampler[Place]):
     """The order of the photos: a pure function of seed, epoch and rank.
 
     A ``DistributedSampler``, because Lightning puts one of its own in the place of anything else.
+
+    Attributes:
+        skips: whether a photo (its epoch, its row) need not be read, asked when its turn is near.
     """
 
     def __init__(
@@ -141,6 +186,7 @@ class PhotoSampler(DistributedSampler[Place]):
         """Shuffled, every rank gets equally many photos; in order, each photo comes exactly once over all ranks."""
         super().__init__(dataset, num_replicas=world_size, rank=rank, shuffle=shuffle, seed=seed)
         self._done = 0
+        self.skips: Callable[[int, int], bool] | None = None
 
     def go_on(self, epoch: int, done: int) -> None:
         """Begin in the middle of an epoch: its order is known without its photos having been read.
@@ -153,7 +199,7 @@ class PhotoSampler(DistributedSampler[Place]):
         self._done = done
 
     def __iter__(self) -> Iterator[Place]:
-        """Yield (epoch, row)."""
+        """Yield places."""
         if self.shuffle:
             rows: Iterator[int] = super().__iter__()  # type: ignore[assignment]
         else:
@@ -162,7 +208,7 @@ class PhotoSampler(DistributedSampler[Place]):
         # The epoch as it is now: the loader asks for rows ahead, and may still do so when the next epoch is announced.
         epoch = self.epoch
         done, self._done = self._done, 0
-        return ((epoch, row) for row in islice(rows, done, None))
+        return ((epoch, row, self.skips is not None and self.skips(epoch, row)) for row in islice(rows, done, None))
 
     def __len__(self) -> int:
         """The number of photos of this rank."""

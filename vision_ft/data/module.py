@@ -44,6 +44,7 @@ class PhotoData(pl.LightningDataModule):
         layout: str = AUTO,
         split: Split = Split(),  # noqa: B008 - frozen
         augment: list[dict[str, Any]] | str | None = None,
+        views: int | None = None,
         batch_size: int = 32,
         num_workers: int | None = None,
         max_unreadable: float = 0.05,
@@ -61,8 +62,10 @@ class PhotoData(pl.LightningDataModule):
             split: how photos are dealt out where the folder does not say.
             augment: random views of training photos: none, light, medium or strong, medium if not given; or a list of
                 Albumentations transforms by name with their arguments.
+            views: how many random views a photo has; epochs beyond go through them again, which costs less while
+                stages are frozen. A new view each epoch if not given.
             batch_size: photos a step, on each device.
-            num_workers: processes that read photos; fitted to the machine if not given.
+            num_workers: processes that read photos; fitted to the machine if not given, and none on a CPU.
             max_unreadable: the share of photos that may be unreadable before the run is stopped.
             earlier: sides.csv of an earlier run, or a manifest: photos that are in it, by contents, keep their sides,
                 so that a model that learnt from some of them is not measured on these. Going on from a bundle that
@@ -74,10 +77,11 @@ class PhotoData(pl.LightningDataModule):
             ConfigError: a setting is out of range.
         """
         super().__init__()
-        if faults := setting_faults(batch_size, num_workers, max_unreadable, augment):
+        if faults := setting_faults(batch_size, num_workers, max_unreadable, augment, views):
             raise ConfigError("; ".join(faults))
         self._split = split
         self._augment = transforms_of(augment)
+        self.views = views
         self._batch_size = batch_size
         self._num_workers = num_workers
         self._max_unreadable = max_unreadable
@@ -190,6 +194,7 @@ class PhotoData(pl.LightningDataModule):
             self.framing,
             self._augmentation,
             self._seed,
+            views=self.views,
         )
         return self._loader(dataset, shuffle=True)
 
@@ -217,8 +222,11 @@ class PhotoData(pl.LightningDataModule):
 
     @property
     def _workers(self) -> int:
-        world_size = self.trainer.world_size if self.trainer else 1
-        return fitting_workers(world_size) if self._num_workers is None else self._num_workers
+        if self._num_workers is not None:
+            return self._num_workers
+        if self.trainer is None:
+            return 0
+        return fitting_workers(self.trainer.strategy.root_device.type, self.trainer.world_size)
 
     def _loader(self, dataset: PhotoDataset, *, shuffle: bool) -> DataLoader[Sample]:
         rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -285,7 +293,13 @@ def reached(trainer: pl.Trainer) -> tuple[int, int]:
     return epochs.processed, batches.current.processed
 
 
-def fitting_workers(world_size: int) -> int:
-    """How many processes read photos for one device: one core of those it has is left to the training itself."""
+def fitting_workers(device: str, world_size: int) -> int:
+    """How many processes read photos for one device.
+
+    For a CPU none: whatever they do they take from the computing, and its own threads read faster between two steps.
+    For another device, all cores that it has but one.
+    """
+    if device == "cpu":
+        return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(_MOST_WORKERS, max(1, cores // world_size - 1))

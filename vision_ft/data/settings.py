@@ -7,7 +7,11 @@ from vision_ft.errors import ConfigError
 
 
 def setting_faults(
-    batch_size: int, num_workers: int | None, max_unreadable: float, augment: Transforms | str | None
+    batch_size: int,
+    num_workers: int | None,
+    max_unreadable: float,
+    augment: Transforms | str | None,
+    views: int | None,
 ) -> list[str]:
     """Every fault, in words; for what the settings mean see :class:`vision_ft.data.module.PhotoData`."""
     faults = []
@@ -17,6 +21,8 @@ def setting_faults(
         faults.append(f"data.max_unreadable is {max_unreadable:g}, must be a share between 0 and 1")
     if num_workers is not None and num_workers < 0:
         faults.append(f"data.num_workers is {num_workers}, must be 0 or more")
+    if views is not None and views < 1:
+        faults.append(f"data.views is {views}, must be 1 or more, or null for a new view each epoch")
     try:
         transforms_of(augment)
     except ConfigError as error:

@@ -18,6 +18,7 @@ from vision_ft.export.graph import Exported, to_onnx
 from vision_ft.export.staging import write
 from vision_ft.model.checkpoint import Record
 from vision_ft.model.network import Network
+from vision_ft.model.translate import Translation
 from vision_ft.runtime.engine import OnnxRuntime
 from vision_ft.spec import CARD_FILE, MODEL_FILE, SPEC_FILE, WEIGHTS_FILE, ModelSpec
 
@@ -25,7 +26,13 @@ _PACKAGES = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "pillow", "nu
 _BACKBONE = "backbone."
 
 
-def write_model(folder: Path, network: Network, record: Record, photos: Sequence[Pixels]) -> ModelSpec:
+def write_model(
+    folder: Path,
+    network: Network,
+    record: Record,
+    photos: Sequence[Pixels],
+    translation: Translation | None = None,
+) -> ModelSpec:
     """Export a network, put the result through the gate, and write it with its spec.
 
     The graph and the weights are written only after the gate let the graph pass.
@@ -35,6 +42,7 @@ def write_model(folder: Path, network: Network, record: Record, photos: Sequence
         network: in eval mode, on the CPU.
         record: what the checkpoint says of the network.
         photos: to compare on, each framed, uint8 (height, width, 3).
+        translation: of a network that is built alike, if there is one already.
 
     Returns:
         The spec as written, without metrics yet.
@@ -43,7 +51,6 @@ def write_model(folder: Path, network: Network, record: Record, photos: Sequence
         ExportMismatch: the graph disagrees with the network.
         OSError: the files cannot be written.
     """
-    framing = network.preprocessing.framing
     spec = ModelSpec(
         classes=record.classes,
         preprocessing=network.preprocessing,
@@ -54,7 +61,7 @@ def write_model(folder: Path, network: Network, record: Record, photos: Sequence
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     exported = Exported(network, spec.temperature).eval()
-    graph = to_onnx(exported, framing.height, framing.width)
+    graph = to_onnx(exported, translation)
     gate = compare(exported, OnnxRuntime(graph).run, photos)
     # Under timm's own names, so that the file is of use to timm as well.
     tensors = {name: tensor.contiguous() for name, tensor in network.backbone.state_dict().items()}

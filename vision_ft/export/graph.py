@@ -7,8 +7,8 @@ from torch import nn
 
 from vision_ft.errors import ExportMismatch
 from vision_ft.model.network import Network
-from vision_ft.model.translate import Untranslatable, translate
-from vision_ft.spec import PIXELS, PROBABILITIES
+from vision_ft.model.translate import Translation, Untranslatable
+from vision_ft.spec import PROBABILITIES
 
 
 class Exported(nn.Module):
@@ -30,13 +30,23 @@ class Exported(nn.Module):
         return torch.softmax(self.network(pixels) / self.temperature, dim=-1)
 
 
-def to_onnx(model: Exported, height: int, width: int) -> bytes:
-    """The model as an ONNX file, for photos of that size.
+def to_onnx(model: Exported, translation: Translation | None = None) -> bytes:
+    """The model as an ONNX file.
+
+    Args:
+        model: in eval mode, on the CPU.
+        translation: of a network that is built alike, to be used if it is made already.
 
     Raises:
         ExportMismatch: the exporter cannot translate the network.
     """
+    if translation is not None and translation.made:
+        try:
+            return translation.part(PROBABILITIES, model.network, model.temperature)
+        except Untranslatable:
+            # Of one with adapters, perhaps, which are added up by now.
+            pass
     try:
-        return translate(model, height, width, PIXELS, PROBABILITIES)
+        return Translation(model.network).part(PROBABILITIES, model.network, model.temperature)
     except Untranslatable as error:
         raise ExportMismatch(f"this backbone cannot be exported to ONNX: {error}") from error

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 import pytorch_lightning as pl
 import torch
@@ -31,6 +31,10 @@ class _Batch(Protocol):
     def labels(self) -> torch.Tensor: ...
     @property
     def unreadable(self) -> list[tuple[str, str]]: ...
+
+
+# A shorter way to the logits (photos, classes) of a batch of a part than through the whole network, where there is one.
+Shortcut: TypeAlias = Callable[[str, Any], torch.Tensor | None]
 
 
 class Judged(NamedTuple):
@@ -136,6 +140,7 @@ class Classifier(pl.LightningModule):
         self.unreadable: dict[str, str] = {}
         # What a checkpoint is to say of the weights in it.
         self.chosen: dict[str, Any] | None = None
+        self.shortcut: Shortcut | None = None
         self._lora: tuple[tuple[str, ...], int] | None = None
         self._mixing = Mixing(len(classes), mixup, cutmix)
         self._compile = compile
@@ -194,10 +199,22 @@ class Classifier(pl.LightningModule):
         """What :meth:`training_step` has trained on, without a log of it."""
         return self._smoothed(*self._answers(batch))
 
+    @property
+    def mixes(self) -> bool:
+        """Whether photos are blended with each other while they train."""
+        return bool(self._mixing)
+
     def _answers(self, batch: _Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and labels of a batch as it is trained on, mixed where that is set."""
-        pixels, wanted = self._mixing(batch.pixels, batch.labels) if self._mixing else (batch.pixels, batch.labels)
-        return self(pixels).float(), wanted
+        if self._mixing:
+            pixels, wanted = self._mixing(batch.pixels, batch.labels)
+            return self(pixels).float(), wanted
+        return self._logits("train", batch).float(), batch.labels
+
+    def _logits(self, part: str, batch: _Batch) -> torch.Tensor:
+        found = None if self.shortcut is None else self.shortcut(part, batch)
+        logits: torch.Tensor = self(batch.pixels) if found is None else found
+        return logits
 
     def _smoothed(self, logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
         return F.cross_entropy(logits, wanted, label_smoothing=self.label_smoothing)
@@ -211,13 +228,13 @@ class Classifier(pl.LightningModule):
         self._judge(batch, "test")
 
     def judge(self, batch: _Batch) -> Judged:
-        """How the network does on photos; nothing is logged."""
-        return judged(self(batch.pixels), batch.labels)
+        """How the network does on validation photos; nothing is logged."""
+        return judged(self._logits("val", batch), batch.labels)
 
     def _judge(self, batch: _Batch, part: str) -> Judged | None:
         if not self._has_photos(batch):
             return None
-        logits = self(batch.pixels)
+        logits = self._logits(part, batch)
         found = judged(logits, batch.labels)
         self._count(part, found.losses.mean(), logits.float(), batch.labels)
         return found

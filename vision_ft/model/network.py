@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from vision_ft.errors import ConfigError
 from vision_ft.model.lora import add_adapters, is_adapter, merged, plain_name, unmerged
 from vision_ft.model.stages import HEAD, Stages, stages_of
+from vision_ft.model.trunk import Trunk
 from vision_ft.spec import Preprocessing
 
 _log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ class Network(nn.Module):
         stages: the names of what can be frozen, from the bottom to the head.
         preprocessing: what a photo goes through before :meth:`forward`.
         adapted: the stages that have adapters.
+        compiled: whether the backbone is compiled.
     """
 
     mean: torch.Tensor
@@ -44,14 +46,14 @@ class Network(nn.Module):
         self._frozen: frozenset[str] = frozenset()
         self._batch_norm_frozen = False
         self.adapted: tuple[str, ...] = ()
-        self._compiled = False
+        self.compiled = False
 
     def compile_backbone(self) -> None:
         """Let PyTorch compile the backbone when it is first used, and anew whenever something else trains."""
-        if not self._compiled:
+        if not self.compiled:
             # In place, and not wrapped: the tensors keep their names.
             self.backbone.compile()
-            self._compiled = True
+            self.compiled = True
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Logits of framed photos.
@@ -62,7 +64,7 @@ class Network(nn.Module):
         Returns:
             float (photos, classes).
         """
-        logits: torch.Tensor = self.backbone(self._normalised(pixels))
+        logits: torch.Tensor = self.backbone(self.normalised(pixels))
         return logits
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -75,11 +77,26 @@ class Network(nn.Module):
             float (photos, features).
         """
         backbone: Any = self.backbone
-        maps = backbone.forward_features(self._normalised(pixels))
+        maps = backbone.forward_features(self.normalised(pixels))
         pooled: torch.Tensor = backbone.forward_head(maps, pre_logits=True)
         return pooled
 
-    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+    def trunk(self) -> Trunk | None:
+        """The backbone as a sequence of pieces, as it is now; ``None`` where it is not known to be one."""
+        training = self.training
+        self.eval()
+        found = Trunk.of(self.backbone, self.normalised(self.noise().to(self.mean.device)))
+        self.train(training)
+        return found
+
+    def noise(self) -> torch.Tensor:
+        """Two photos of nothing, the same every time, to see how the network is built: uint8, on the CPU."""
+        framing = self.preprocessing.framing
+        generator = torch.Generator().manual_seed(0)
+        return torch.randint(0, 256, (2, framing.height, framing.width, 3), dtype=torch.uint8, generator=generator)
+
+    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """What the backbone takes, (photos, 3, height, width), of uint8 pixels (photos, height, width, 3)."""
         normal = (pixels.float() / 255 - self.mean.float()) / self.std.float()
         # A network that is all bfloat16 takes nothing else.
         return normal.to(self.mean.dtype).permute(0, 3, 1, 2)
@@ -161,7 +178,7 @@ class Network(nn.Module):
             for name, parameter in self.parameters_of(stage):
                 means_it = stage == HEAD or is_adapter(name) == adapters
                 parameter.requires_grad_(stage in trained and means_it)
-        if self._compiled and before != [parameter.requires_grad for parameter in self.parameters()]:
+        if self.compiled and before != [parameter.requires_grad for parameter in self.parameters()]:
             # What was compiled for the phases before is of no more use, but counts: after eight variants PyTorch would
             # go on without compiling.
             torch.compiler.reset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from typing import Any
@@ -9,32 +10,153 @@ from typing import Any
 import torch
 from torch import nn
 
+from vision_ft.model.network import Network
+from vision_ft.model.trunk import Trunk
+from vision_ft.spec import PIXELS, PROBABILITIES
+
 # The oldest that has every operator of the backbones tested; older runtimes can then load the model too.
 OPSET = 18
+FEATURES = "features"
+_TEMPERATURE = "temperature"
 
 
 class Untranslatable(Exception):  # noqa: N818 - whoever asked knows whether it is an error
     """The exporter cannot translate a network; the message is its own reason."""
 
 
-def translate(model: nn.Module, height: int, width: int, takes: str, gives: str) -> bytes:
-    """Export through ``torch.export``, with any number of photos.
+class Translation:
+    """A network as a graph that is made once, when it is first needed.
 
-    Args:
-        model: in eval mode, on the CPU; takes uint8 pixels (photos, height, width, 3).
-        height: rows of the input.
-        width: columns of the input.
-        takes: the name of the graph's input.
-        gives: the name of its output.
+    Making it takes seconds. Taking a part out of it, with the weights that a network has by then, takes a moment: what
+    looks at photos for the head, what serves the training below the boundary and what is handed over in the end are
+    all of one translation.
+    """
 
-    Returns:
-        The bytes of the ONNX file; weights inside.
+    def __init__(self, network: Network) -> None:
+        """Translate nothing yet.
+
+        Args:
+            network: on the CPU, when it comes to it.
+        """
+        self._network = network
+        self._graph: Any = None
+        self._fault: Untranslatable | None = None
+        # What the graph holds as constants, and is true of nothing that has other values.
+        self._fixed: dict[str, torch.Tensor] = {}
+
+    @property
+    def made(self) -> bool:
+        """Whether the seconds have been spent."""
+        return self._graph is not None
+
+    def boundary(self, pieces: int) -> str:
+        """The name of what comes out of the lowest pieces of the trunk."""
+        return f"boundary_{pieces}"
+
+    def part(self, output: str, network: Network, temperature: float = 1.0) -> bytes:
+        """A graph with any number of photos.
+
+        Args:
+            output: FEATURES, PROBABILITIES, or what :meth:`boundary` gives.
+            network: whose weights are put in; built like the one that is translated.
+            temperature: divides the logits.
+
+        Returns:
+            The bytes of the ONNX file, weights inside. It takes uint8 pixels (photos, height, width, 3) as PIXELS.
+
+        Raises:
+            Untranslatable: it cannot be done, or the network is built otherwise.
+        """
+        import onnx.utils
+        import onnxscript.optimizer
+
+        if self._graph is None:
+            self._translate()
+        tensors = {**_tensors(network), _TEMPERATURE: torch.tensor(temperature)}
+        if any(not torch.equal(tensors.get(name, torch.empty(0)), fixed) for name, fixed in self._fixed.items()):
+            raise Untranslatable("the weights cannot be put into the graph")
+        whole = copy.deepcopy(self._graph)
+        for slot in whole.graph.initializer:
+            if slot.HasField("raw_data") or slot.name not in tensors:
+                continue
+            tensor = tensors[slot.name].detach().cpu().contiguous()
+            if tuple(slot.dims) != tuple(tensor.shape):
+                raise Untranslatable(f"{slot.name} has another shape")
+            slot.raw_data = tensor.flatten().view(torch.uint8).numpy().tobytes()
+        if empty := [slot.name for slot in whole.graph.initializer if not slot.HasField("raw_data")]:
+            raise Untranslatable(f"the network has no {empty[0]}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            taken: Any = onnx.utils.Extractor(whole).extract_model([PIXELS], [output])
+            small: Any = onnxscript.optimizer.optimize(taken)
+        data: bytes = small.SerializeToString()
+        return data
+
+    def _translate(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+        training = self._network.training
+        self._network.eval()
+        try:
+            graph = _export(_Whole(self._network, self._network.trunk()))
+        except Untranslatable as fault:
+            self._fault = fault
+            raise
+        finally:
+            self._network.train(training)
+        tensors = _tensors(self._network)
+        seen = set()
+        for slot in graph.graph.initializer:
+            if slot.name in tensors or slot.name == _TEMPERATURE:
+                # Put in when they are needed: weights would be held twice otherwise, and old ones at that.
+                slot.ClearField("raw_data")
+                seen.add(slot.name)
+        self._fixed = {name: tensor.detach().clone() for name, tensor in tensors.items() if name not in seen}
+        self._graph = graph
+
+
+class _Whole(nn.Module):
+    """All that is of use of a network."""
+
+    def __init__(self, network: Network, trunk: Trunk | None) -> None:
+        super().__init__()
+        self.network = network
+        self.trunk = trunk
+        self.register_buffer(_TEMPERATURE, torch.ones(()))
+
+    @property
+    def outputs(self) -> list[str]:
+        pieces = 0 if self.trunk is None else self.trunk.pieces
+        return [*(f"boundary_{piece + 1}" for piece in range(pieces)), FEATURES, PROBABILITIES]
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        backbone: Any = self.network.backbone
+        normal = self.network.normalised(pixels)
+        reached = [] if self.trunk is None else self.trunk.all_below(normal)
+        maps = reached[-1] if reached else backbone.forward_features(normal)
+        logits = backbone.forward_head(maps)
+        return (
+            *reached,
+            backbone.forward_head(maps, pre_logits=True),
+            torch.softmax(logits / self.get_buffer(_TEMPERATURE), dim=-1),
+        )
+
+
+def _tensors(network: Network) -> dict[str, torch.Tensor]:
+    """All that a network is made of, by the names that the graph has for them, but for counters."""
+    found = [*network.named_parameters(remove_duplicate=False), *network.named_buffers(remove_duplicate=False)]
+    return {f"network.{name}": tensor for name, tensor in found if not name.endswith("num_batches_tracked")}
+
+
+def _export(model: _Whole) -> Any:
+    """Through ``torch.export``; nothing is simplified yet, so that every tensor is there by its name.
 
     Raises:
         Untranslatable: it cannot be done.
     """
+    framing = model.network.preprocessing.framing
     # Two photos: with one, the exporter takes the batch for a constant.
-    example = torch.zeros((2, height, width, 3), dtype=torch.uint8)
+    example = torch.zeros((2, framing.height, framing.width, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=65536)
     chatty = logging.getLogger("torch.onnx")
     level = chatty.level
@@ -43,18 +165,18 @@ def translate(model: nn.Module, height: int, width: int, takes: str, gives: str)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program: Any = torch.onnx.export(
-                model,
+                model.eval(),
                 (example,),
                 dynamo=True,
-                input_names=[takes],
-                output_names=[gives],
+                input_names=[PIXELS],
+                output_names=model.outputs,
                 dynamic_shapes=({0: batch},),
                 opset_version=OPSET,
+                optimize=False,
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
         raise Untranslatable(str(error).strip().splitlines()[-1][:300]) from error
     finally:
         chatty.setLevel(level)
-    data: bytes = program.model_proto.SerializeToString()
-    return data
+    return program.model_proto

@@ -21,6 +21,8 @@ from vision_ft.data.module import PhotoData
 from vision_ft.errors import CheckpointError, ConfigError, UsageError
 from vision_ft.model.checkpoint import read_checkpoint
 from vision_ft.model.classifier import Classifier
+from vision_ft.model.translate import Translation
+from vision_ft.train.boundary import Boundary
 from vision_ft.train.callbacks import EpochLines, KeepConfig, ProgressBar
 from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain, flat
@@ -62,6 +64,7 @@ class VisionCLI(LightningCLI):
         self.console = Console(stderr=True) if console is None else console
         self.folder: RunFolder | None = None
         self.selection: Selection | None = None
+        self.translation: Translation | None = None
         self._stop = Stop() if stop is None else stop
         self._lora: tuple[tuple[str, ...], int] | None = None
         strict = {"exit_on_error": False}
@@ -218,12 +221,16 @@ class VisionCLI(LightningCLI):
         resumed = None if checkpoint is None else Path(checkpoint)
         average: Average = self._get(self.config_init, "ema")
         last = LastCheckpoint(self.folder, run.save_every_steps, resumed, self._stop)
-        self.selection = Selection(self.folder, unfreeze, average, last, resumed, self.console, self.cache)
+        self.translation = Translation(self.model.network)
+        self.selection = Selection(
+            self.folder, unfreeze, average, last, resumed, self.console, self.cache, self.translation
+        )
         callbacks += [
             OneFolder(self.folder),
             StepSeed(self._get(self.config_init, "seed_everything")),
             average,
             EpochLines(unfreeze, self.console),
+            Boundary(unfreeze, self.cache, self.translation),
             self.selection,
             last,
         ]

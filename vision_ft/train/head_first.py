@@ -15,6 +15,7 @@ from vision_ft.data.listing import TRAIN, VAL
 from vision_ft.data.plain import PlainPhotos
 from vision_ft.model.classifier import Classifier
 from vision_ft.model.head import Linear
+from vision_ft.model.translate import Translation
 from vision_ft.train.judging import Scored
 from vision_ft.train.looking import Cache, Looker, Seen
 from vision_ft.train.regularise import Features, Groups, fit_best
@@ -42,7 +43,13 @@ class HeadFit:
 
 
 def fit_head(
-    trainer: pl.Trainer, model: Classifier, data: Any, pause: Callable[[], None], console: Console, cache: Cache
+    trainer: pl.Trainer,
+    model: Classifier,
+    data: Any,
+    pause: Callable[[], None],
+    console: Console,
+    cache: Cache,
+    translation: Translation,
 ) -> HeadFit | None:
     """Train the head to its optimum, in place.
 
@@ -57,6 +64,7 @@ def fit_head(
         pause: called between batches.
         console: for the progress bar.
         cache: of what was seen before.
+        translation: of the network.
 
     Returns:
         What was found, or ``None`` where the head is no linear layer.
@@ -70,6 +78,7 @@ def fit_head(
             str(trainer.precision),
             trainer.precision_plugin.forward_context,
             cache,
+            translation,
         )
         # All devices must come to the same answer.
         linear = trainer.strategy.reduce_boolean_decision(looker.head is not None)

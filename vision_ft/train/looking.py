@@ -21,6 +21,7 @@ from vision_ft.errors import ConfigError
 from vision_ft.model.head import LinearHead
 from vision_ft.model.network import Network
 from vision_ft.model.stages import linear_heads
+from vision_ft.model.translate import FEATURES, Translation
 from vision_ft.train.eyes import ByTorch, Eyes, fastest
 from vision_ft.train.feature_store import FeatureStore, clear, default_root, key_of
 
@@ -35,17 +36,20 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Cache:
-    """What is kept of photos that were looked at.
+    """What is kept of what a frozen network makes of photos.
 
     Attributes:
         folder: holds it; VISION_FT_CACHE, or the system's folder for caches, if not given.
         gigabytes: that it may take, and what was not used for longest makes room; 0 keeps nothing.
         clear: removes what was kept before.
+        boundary: whether what is frozen below the stages that train runs apart from them, and once for a view that
+            comes again. Without, all of the network runs in every step.
     """
 
     folder: str | None = None
     gigabytes: float = 10.0
     clear: bool = False
+    boundary: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -57,12 +61,17 @@ class Cache:
         """The folder."""
         return default_root() if self.folder is None else Path(self.folder).expanduser()
 
+    @property
+    def bytes(self) -> int:
+        """That it may take."""
+        return int(self.gigabytes * _GIB)
+
     def open(self, about: dict[str, Any], width: int) -> FeatureStore | None:
         """The store of what ``about`` says; ``None`` where nothing is to be kept."""
         if not self.gigabytes:
             return None
         try:
-            return FeatureStore(self.root, about, width, int(self.gigabytes * _GIB))
+            return FeatureStore(self.root, about, width, self.bytes)
         except ConfigError as error:
             if self.folder is not None:
                 raise
@@ -105,6 +114,7 @@ class Looker:
         precision: str,
         context: Callable[[], AbstractContextManager[Any]],
         cache: Cache,
+        translation: Translation | None = None,
     ) -> None:
         """Look at nothing yet.
 
@@ -114,15 +124,13 @@ class Looker:
             precision: Lightning's name of it.
             context: in which that holds.
             cache: what is kept.
+            translation: of the network, for those who need more of it later.
         """
         self._network = network
+        self._translation = Translation(network) if translation is None else translation
         self._device = device
         self._exact = precision == "32-true"
-        framing = network.preprocessing.framing
-        # Noise: what is asked of the network here hangs on how it is built.
-        generator = torch.Generator().manual_seed(0)
-        shape = (2, framing.height, framing.width, 3)
-        self._trial = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        self._trial = network.noise()
         with context():
             self.head = LinearHead.of(network, self._trial.to(device))
         self._eyes: Eyes | None = None
@@ -175,8 +183,13 @@ class Looker:
     def _eyes_for(self, photos: int) -> Eyes:
         if self._eyes is None:
             exact_here = self._exact and self._device.type == "cpu"
-            self._eyes = fastest(self._network, self._torch, self._trial, photos) if exact_here else self._torch
+            self._eyes = self._fastest(photos) if exact_here else self._torch
         return self._eyes
+
+    def _fastest(self, photos: int) -> Eyes:
+        network = self._network
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        return fastest(self._torch, lambda: self._translation.part(FEATURES, network), self._trial, photos, parameters)
 
     def _shown(self, photos: PlainPhotos, rows: Sequence[int], console: Console, shown: bool) -> Any:
         if not rows:

@@ -34,7 +34,9 @@ def mistakes(settings: Any) -> list[str]:
     faults = model_faults(
         **{name: model[name] for name in ("weight_decay", "label_smoothing", "dropout", "drop_path", "mixup", "cutmix")}
     )
-    faults += data_faults(data["batch_size"], data["num_workers"], data["max_unreadable"], data["augment"])
+    faults += data_faults(
+        **{name: data[name] for name in ("batch_size", "num_workers", "max_unreadable", "augment", "views")}
+    )
     faults += _said(lambda: _filled(Split, data["split"]))
     faults += _said(lambda: parse_source(model["weights"]))
     unknown = _said(lambda: check_name(model["backbone"]))

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from vision_ft.model.classifier import Classifier
+from vision_ft.model.translate import Translation
 from vision_ft.train.cli import VisionCLI
 from vision_ft.train.head_first import fit_head
 
@@ -36,7 +37,8 @@ class Prepared(VisionCLI):
         """Move the network, and train its head as ``fit`` begins; phases are tried from there."""
         self.model.to(self.device)
         if self.unfreeze.fit_head:
-            fit_head(self.trainer, self.model, self.datamodule, lambda: None, self.console, self.cache)
+            translation = Translation(self.model.network)
+            fit_head(self.trainer, self.model, self.datamodule, lambda: None, self.console, self.cache, translation)
 
     def enter(self, phase: int) -> torch.optim.Optimizer:
         """Let a phase's stages train, as from its first epoch on; a fresh optimizer for it, its rates at 0."""

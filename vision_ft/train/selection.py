@@ -15,6 +15,7 @@ from rich.console import Console
 from vision_ft.model.checkpoint import network_weights, read_checkpoint
 from vision_ft.model.classifier import Classifier, Judged
 from vision_ft.model.stages import linear_heads
+from vision_ft.model.translate import Translation
 from vision_ft.train.callbacks import console_of
 from vision_ft.train.candidates import Candidates, figures
 from vision_ft.train.checkpoints import LastCheckpoint, copy_whole
@@ -49,6 +50,7 @@ class Selection(pl.Callback):
         resumed: Path | None,
         console: Console,
         cache: Cache,
+        translation: Translation,
     ) -> None:
         """Keep what a run comes by.
 
@@ -60,6 +62,7 @@ class Selection(pl.Callback):
             resumed: the checkpoint that the run goes on from.
             console: to print to.
             cache: of what the frozen backbone saw before.
+            translation: of the network.
         """
         self._folder = folder
         self._unfreeze = unfreeze
@@ -68,6 +71,7 @@ class Selection(pl.Callback):
         self._resumed = resumed
         self._console = console
         self._cache = cache
+        self._translation = translation
         self._candidates = Candidates()
         self._judged_phases: list[int] = []
         self._judged_step = 0
@@ -109,7 +113,7 @@ class Selection(pl.Callback):
         fitted = None
         if self._unfreeze.fit_head:
             pause = functools.partial(self._last.pause, trainer)
-            fitted = fit_head(trainer, model, self._data(trainer), pause, self._console, self._cache)
+            fitted = fit_head(trainer, model, self._data(trainer), pause, self._console, self._cache, self._translation)
         if fitted is not None:
             if fitted.start is not None:
                 self._candidates.scores[START] = fitted.start

@@ -1,0 +1,202 @@
+"""What is frozen below runs apart from what trains: with the same results, and once for each view that comes again."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.model.test_trunk import SEQUENCES
+from vision_ft.cli import main
+from vision_ft.data.loading import PhotoDataset
+from vision_ft.model.classifier import Classifier
+from vision_ft.train import boundary, eyes
+from vision_ft.train.boundary import Boundary
+from vision_ft.train.cli import VisionCLI
+from vision_ft.train.run import forget_run
+from vision_ft.train.slots import Slots
+
+# Down, and up again: what was trained in between lies below the last boundary.
+PHASES = "[{epochs: 2, stages: 2, lr: 1e-3}, {epochs: 2, stages: 3, lr: 1e-3}, {epochs: 2, stages: 1, lr: 1e-3}]"
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VISION_FT_CACHE", str(tmp_path / "cache"))
+
+
+def fit(photos: Path, backbone: str, *more: str, phases: str = PHASES) -> VisionCLI:
+    size = str(SEQUENCES.get(backbone, (75,))[0])
+    cli = VisionCLI([
+        "fit", "--data.root", str(photos), "--run.name", "run", "--model.backbone", backbone, "--model.weights",
+        "random:", "--model.image_size", size, "--data.batch_size", "14", "--unfreeze.phases", phases,
+        "--trainer.accelerator", "cpu", *more,
+    ])  # fmt: skip
+    forget_run()
+    return cli
+
+
+def losses(cli: VisionCLI) -> dict[str, float]:
+    assert cli.folder is not None
+    with cli.folder.candidates.open() as file:
+        return {row["weights"]: float(row["log_loss"]) for row in csv.DictReader(file)}
+
+
+def weights(cli: VisionCLI) -> dict[str, torch.Tensor]:
+    assert cli.folder is not None
+    return {
+        name: tensor
+        for name, tensor in torch.load(cli.folder.last, weights_only=True)["state_dict"].items()
+        if tensor.is_floating_point()
+    }
+
+
+@pytest.mark.parametrize("backbone", SEQUENCES)
+def test_the_same_as_the_plain_way_on_the_same_views(
+    backbone: str, drawings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every batch of a training in which views come again, and of its validation, is computed both ways."""
+    seen: Counter[str] = Counter()
+    real = boundary._Side.logits
+
+    def both(side: Any, batch: Any) -> torch.Tensor:
+        chance = torch.get_rng_state()
+        found = real(side, batch)
+        part = "train" if cli_model[0].training else "val"
+        view = side._dataset.view(side._epoch())
+        pixels = torch.stack([torch.tensor(side._dataset.pixels(row, view)) for row in batch.rows.tolist()])
+        network = cli_model[0].network
+        with torch.no_grad():
+            # Some families skip blocks at random while they train.
+            torch.set_rng_state(chance)
+            wanted = network(pixels)
+            torch.set_rng_state(chance)
+            reached = side._trunk.below(network.normalised(pixels), side.boundary)
+            rounded = side._trunk.above(reached.to(side._dtype).float(), side.boundary)
+        # Exactly that rounding, and no more; weights that were never trained make much of it.
+        assert (found - rounded).abs().max() <= 1e-4 * rounded.abs().max().clamp(min=1), (part, side.boundary)
+        allowed = 0.2 if part == "train" else 1e-4
+        assert (found - wanted).abs().max() <= allowed * wanted.abs().max(), (part, side.boundary)
+        seen[part] += 1
+        seen[f"{part}, of which nothing was read"] += bool(batch.skipped.all())
+        return found
+
+    cli_model: list[Classifier] = []
+    start = Boundary.on_train_start
+
+    def begin(self: Boundary, trainer: Any, model: Any) -> None:
+        cli_model.append(model)
+        start(self, trainer, model)
+
+    monkeypatch.setattr(boundary._Side, "logits", both)
+    monkeypatch.setattr(Boundary, "on_train_start", begin)
+    fit(drawings, backbone, "--data.views", "1")
+    assert seen["train"] == 6 * 4
+    # In the second epoch of each phase.
+    assert seen["train, of which nothing was read"] == 3 * 4
+    assert seen["val, of which nothing was read"] >= 3
+
+
+def test_a_training_ends_where_the_plain_one_ends(drawings: Path) -> None:
+    ours, plain = (fit(drawings, "tf_efficientnet_lite0", "--cache.boundary", value) for value in ("true", "false"))
+    # Nothing is rounded where every epoch has views of its own.
+    assert losses(ours) == pytest.approx(losses(plain), rel=1e-3, abs=1e-4)
+    for name, tensor in weights(plain).items():
+        torch.testing.assert_close(weights(ours)[name], tensor, rtol=1e-2, atol=1e-4)
+    frozen = [name for name in weights(plain) if "blocks.3" in name]
+    assert frozen
+    assert all(torch.equal(weights(ours)[name], weights(plain)[name]) for name in frozen)
+
+
+def test_a_view_is_read_once(drawings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[tuple[bool, int, int]] = Counter()
+    real = PhotoDataset.pixels
+
+    def counted(self: PhotoDataset, row: int, view: int) -> Any:
+        read[self._augmentation is not None, row, view] += 1
+        return real(self, row, view)
+
+    monkeypatch.setattr(PhotoDataset, "pixels", counted)
+    phase = "[{epochs: 5, stages: 2, lr: 1e-3}]"
+    fit(drawings, "resnet18", "--data.views", "2", phases=phase)
+    training = {key: count for key, count in read.items() if key[0]}
+    assert {view for _, _, view in training} == {0, 1}
+    assert set(training.values()) == {1}
+    assert len(training) == 2 * 56
+    # Validation photos for the head and for the first epoch, never again.
+    assert sum(count for key, count in read.items() if not key[0]) <= 56 + 2 * 12
+    read.clear()
+    fit(drawings, "resnet18", "--data.views", "2", "--cache.boundary", "false", phases=phase)
+    assert sum(count for key, count in read.items() if key[0]) == 5 * 56
+
+
+def test_the_engine_serves_the_frozen_part(drawings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eyes, "_WORTH", 0)
+    made = []
+    real = eyes.ByOnnxRuntime
+
+    class Counted(real):  # type: ignore[misc, valid-type]
+        def __init__(self, graph: bytes) -> None:
+            made.append(len(graph))
+            super().__init__(graph)
+
+    monkeypatch.setattr(eyes, "ByOnnxRuntime", Counted)
+    ours = fit(drawings, "resnet18")
+    # Features, and one for each of three boundaries.
+    assert len(made) == 4
+    plain = fit(drawings, "resnet18", "--cache.boundary", "false")
+    assert losses(ours) == pytest.approx(losses(plain), rel=2e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "more"),
+    [("inception_v3", ()), ("resnet18", ("--model.mixup", "0.2")), ("resnet18", ("--cache.gigabytes", "0"))],
+)
+def test_where_nothing_can_be_kept(backbone: str, more: tuple[str, ...], drawings: Path) -> None:
+    """A backbone that is no sequence, photos that are blended, and no room."""
+    phase = "[{epochs: 2, stages: 2, lr: 1e-3}]" if backbone == "resnet18" else "[{epochs: 1, stages: 1, lr: 1e-3}]"
+    ours, plain = (
+        losses(fit(drawings, backbone, "--data.views", "1", "--cache.boundary", value, *more, phases=phase))
+        for value in ("true", "false")
+    )
+    assert ours == pytest.approx(plain, rel=1e-2, abs=1e-3)
+
+
+def test_a_whole_fit_with_few_views(drawings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([
+        "fit", "--data.root", str(drawings), "--model.image_size", "32", "--data.views", "1", "--data.batch_size", "16",
+        "--unfreeze.phases", "[{epochs: 3, stages: 2, lr: 1e-3}]", "--trainer.accelerator", "cpu",
+    ]) == 0  # fmt: skip
+    forget_run()
+    assert "bundle: " in capsys.readouterr().out
+    assert main(["fit", "--data.root", str(drawings), "--data.views", "0"]) == 2
+    assert "data.views is 0, must be 1 or more, or null" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_slots_give_back_what_was_put(dtype: torch.dtype, tmp_path: Path) -> None:
+    slots = Slots(tmp_path / "new", 3 * 2 * 5 * dtype.itemsize)
+    rows = torch.randn(4, 2, 5).to(dtype)
+    # As convolutions give them, with another order in memory.
+    slots.put([(0, 0), (7, 1)], rows[:2].transpose(1, 2).contiguous().transpose(1, 2))
+    slots.put([(7, 1), (3, 0), (4, 0)], rows[1:])
+    assert [(0, 0) in slots, (7, 1) in slots, (3, 0) in slots] == [True] * 3
+    # There is room for three.
+    assert (4, 0) not in slots
+    assert torch.equal(slots.get([(3, 0), (0, 0), (7, 1)]), rows[[2, 0, 1]])
+    with pytest.raises(KeyError):
+        slots.get([(4, 0)])
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_slots_without_a_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    slots = Slots(tmp_path / "file", 1 << 20)
+    slots.put([(0, 0)], torch.zeros(1, 4))
+    assert (0, 0) not in slots
+    assert "no more views of photos are kept" in caplog.text

@@ -1,0 +1,197 @@
+"""While stages are frozen: what reaches the boundary comes from the fastest engine, and of the same view only once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+
+from vision_ft.data.listing import TRAIN, VAL
+from vision_ft.data.loading import PhotoDataset
+from vision_ft.model.classifier import Classifier
+from vision_ft.model.translate import Translation
+from vision_ft.model.trunk import Trunk
+from vision_ft.train.eyes import ByTorch, Eyes, fastest
+from vision_ft.train.looking import Cache
+from vision_ft.train.slots import Slots
+from vision_ft.train.unfreeze import Unfreeze
+
+_log = logging.getLogger(__name__)
+
+
+class Boundary(pl.Callback):
+    """Cuts the network where training begins, for as long as it begins there.
+
+    The part below is frozen: it takes no gradient, keeps no activations, and runs in the engine that is fastest. What
+    it makes of validation photos is kept, in float32, for no stage below the lowest that has trained is another in any
+    of the weights that are scored. What it makes of training views is kept, in bfloat16, where epochs go through the
+    same views again (``data.views``). Photos of which everything is known are not even read.
+    """
+
+    def __init__(self, unfreeze: Unfreeze, cache: Cache, translation: Translation) -> None:
+        """Cut nothing yet.
+
+        Args:
+            unfreeze: says what is frozen.
+            cache: where to keep things, and how much.
+            translation: of the network.
+        """
+        self._translation = translation
+        self._unfreeze = unfreeze
+        self._cache = cache
+        self._trunk: Trunk | None = None
+        self._lowest = 0
+        self._sides: dict[str, _Side] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the trunk, and where it was cut in the epochs that a resumed run has behind it."""
+        model = cast(Classifier, pl_module)
+        if trainer.fast_dev_run or model.network.compiled or not self._cache.boundary:  # type: ignore[attr-defined]
+            return
+        self._trunk = model.network.trunk()
+        if self._trunk is None:
+            _log.info(
+                "%s is no sequence of stages that is known; what is frozen runs in every step", model.backbone_name
+            )
+            return
+        cuts = []
+        for epoch in range(trainer.current_epoch + 1):
+            self._unfreeze.apply(model, epoch)
+            cuts.append(self._trunk.boundary())
+        self._lowest = min(cuts)
+        self._cut(trainer, model, self._trunk)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Cut where this epoch begins to train, if that is elsewhere."""
+        if self._trunk is not None:
+            self._cut(trainer, cast(Classifier, pl_module), self._trunk)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the network whole."""
+        cast(Classifier, pl_module).shortcut = None
+        self._sides = {}
+
+    def _cut(self, trainer: pl.Trainer, model: Classifier, trunk: Trunk) -> None:
+        self._unfreeze.apply(model, trainer.current_epoch)
+        boundary = trunk.boundary()
+        self._lowest = min(self._lowest, boundary)
+        # What is blended with another photo is a photo of its own.
+        wanted = {TRAIN: 0 if model.mixes else boundary, VAL: self._lowest}
+        before = {part: side.boundary for part, side in self._sides.items()}
+        changed = {part: place for part, place in wanted.items() if before.get(part, 0) != place}
+        engines = {place: self._engine(trainer, model, trunk, place) for place in set(changed.values()) if place}
+        for part, place in changed.items():
+            self._sides.pop(part, None)
+            if place:
+                self._sides[part] = self._side(trainer, model, part, trunk, place, engines[place])
+        model.shortcut = self._shortcut if self._sides else None
+
+    def _engine(self, trainer: pl.Trainer, model: Classifier, trunk: Trunk, boundary: int) -> Eyes:
+        """The fastest way from pixels to a boundary."""
+        network, device = model.network, trainer.strategy.root_device
+        on_cpu = device.type == "cpu"
+        # On a CPU the engine's float32 is faster than PyTorch's bfloat16, and exact.
+        context: Any = nullcontext if on_cpu else trainer.precision_plugin.forward_context
+        by_torch = ByTorch(lambda pixels: trunk.below(network.normalised(pixels), boundary), device, context)
+        if not on_cpu or str(trainer.precision) not in ("32-true", "bf16-mixed"):
+            return by_torch
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        views = min(trainer.max_epochs or 1, data.views or trainer.max_epochs or 1)
+        photos = views * int(trainer.num_training_batches) * data.batch_size
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        name = self._translation.boundary(boundary)
+        return fastest(by_torch, lambda: self._translation.part(name, network), network.noise(), photos, parameters)
+
+    def _side(
+        self, trainer: pl.Trainer, model: Classifier, part: str, trunk: Trunk, boundary: int, eyes: Eyes
+    ) -> _Side:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        loader: Any = trainer.train_dataloader if part == TRAIN else trainer.val_dataloaders or data.val_dataloader()
+        again = part == VAL or (data.views is not None and data.views < (trainer.max_epochs or 0))
+        # Whatever is kept is rounded at once: a view is the same the first time and later.
+        side = _Side(
+            trunk,
+            boundary,
+            eyes,
+            Slots(self._cache.root, self._cache.bytes if again else 0),
+            torch.bfloat16 if part == TRAIN and again else torch.float32,
+            model.network.mean.dtype,
+            loader.dataset,
+            lambda: trainer.current_epoch,
+        )
+        loader.sampler.skips = side.knows
+        return side
+
+    def _shortcut(self, part: str, batch: Any) -> torch.Tensor | None:
+        side = self._sides.get(part)
+        return None if side is None else side.logits(batch)
+
+
+class _Side:
+    """The photos of one part, and what is known of them at the boundary."""
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        boundary: int,
+        eyes: Eyes,
+        kept: Slots,
+        dtype: torch.dtype,
+        gives: torch.dtype,
+        dataset: PhotoDataset,
+        epoch: Callable[[], int],
+    ) -> None:
+        """Know nothing yet.
+
+        Args:
+            trunk: of the network.
+            boundary: how many pieces of it lie below.
+            eyes: give what reaches it of pixels.
+            kept: what reached it before.
+            dtype: in which it is kept.
+            gives: in which it is handed on.
+            dataset: of the part.
+            epoch: says which one it is.
+        """
+        self.boundary = boundary
+        self._trunk = trunk
+        self._eyes = eyes
+        self._kept = kept
+        self._dtype = dtype
+        self._gives = gives
+        self._dataset = dataset
+        self._epoch = epoch
+
+    def knows(self, epoch: int, row: int) -> bool:
+        """Whether a photo need not be read in an epoch."""
+        return (row, self._dataset.view(epoch)) in self._kept
+
+    def logits(self, batch: Any) -> torch.Tensor:
+        """Of a batch: (photos, classes)."""
+        reached = self._reached(batch).to(batch.labels.device, self._gives)
+        if reached.ndim == 4:
+            reached = reached.contiguous(memory_format=torch.channels_last)
+        return self._trunk.above(reached, self.boundary)
+
+    def _reached(self, batch: Any) -> torch.Tensor:
+        view = self._dataset.view(self._epoch())
+        places = [(row, view) for row in batch.rows.tolist()]
+        fresh = torch.tensor([place not in self._kept for place in places])
+        if not fresh.any():
+            return self._kept.get(places)
+        for place in (batch.skipped.cpu() & fresh).nonzero().flatten().tolist():
+            # It was known when its turn was near, and what was known then was given up: training begins elsewhere now.
+            batch.pixels[place] = torch.tensor(self._dataset.pixels(places[place][0], view))
+        pixels = batch.pixels if fresh.all() else batch.pixels[fresh]
+        found = self._eyes(pixels).to(self._dtype)
+        self._kept.put([place for place, new in zip(places, fresh.tolist(), strict=True) if new], found)
+        if fresh.all():
+            return found
+        reached = torch.empty(len(places), *found.shape[1:], dtype=self._dtype)
+        reached[fresh] = found
+        reached[~fresh] = self._kept.get([place for place, new in zip(places, fresh.tolist(), strict=True) if not new])
+        return reached
