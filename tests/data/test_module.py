@@ -87,7 +87,7 @@ def test_every_rank_has_its_own_photos_and_validation_counts_each_once(drawings:
     from vision_ft.data.loading import PhotoSampler
 
     dataset = module(drawings).val_dataloader().dataset
-    ranks = [[row for _, row in PhotoSampler(dataset, shuffle=False, rank=rank, world_size=5)] for rank in range(5)]  # type: ignore[arg-type]
+    ranks = [[row for _, row, _ in PhotoSampler(dataset, shuffle=False, rank=rank, world_size=5)] for rank in range(5)]  # type: ignore[arg-type]
     assert sorted(row for rows in ranks for row in rows) == list(range(12))
 
 

@@ -19,7 +19,7 @@ from vision_ft.model.backbone import create, preprocessing_of
 from vision_ft.model.network import Network
 from vision_ft.train import eyes, looking
 from vision_ft.train.cli import VisionCLI
-from vision_ft.train.eyes import ByOnnxRuntime, ByTorch, fastest
+from vision_ft.train.eyes import ByOnnxRuntime, ByTorch
 from vision_ft.train.looking import Cache, Looker
 from vision_ft.train.run import forget_run
 
@@ -130,8 +130,8 @@ def test_a_check_and_a_fit_share_what_they_saw(photos: Path, capsys: pytest.Capt
 @pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_convnext", "test_vit", "test_byobnet"])
 def test_engines_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eyes, "_WORTH", 0)
-    looker, network, trial = look_with(name)
-    found = fastest(network, looker._torch, trial, 1)
+    looker, trial = look_with(name)
+    found = looker._eyes_for(1)
     assert isinstance(found, ByOnnxRuntime)
     pixels = torch.randint(0, 256, (5, *trial.shape[1:]), dtype=torch.uint8)
     torch.testing.assert_close(found(pixels), looker._torch(pixels), rtol=1e-4, atol=1e-4)
@@ -140,21 +140,21 @@ def test_engines_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_the_head_sees_something_else_pytorch_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two heads, each has a token of its own, and features are those of both."""
     monkeypatch.setattr(eyes, "_WORTH", 0)
-    looker, network, trial = look_with("deit_tiny_distilled_patch16_224")
-    assert isinstance(fastest(network, looker._torch, trial, 1), ByTorch)
+    looker, _ = look_with("deit_tiny_distilled_patch16_224")
+    assert isinstance(looker._eyes_for(1), ByTorch)
 
 
 def test_for_a_few_photos_it_is_not_worth_a_translation() -> None:
-    looker, network, trial = look_with("test_resnet")
-    assert isinstance(fastest(network, looker._torch, trial, 68), ByTorch)
+    looker, _ = look_with("test_resnet")
+    assert isinstance(looker._eyes_for(68), ByTorch)
 
 
-def look_with(name: str) -> tuple[Looker, Network, Any]:
+def look_with(name: str) -> tuple[Looker, Any]:
     torch.manual_seed(0)
     module = create(name, 3)
     network = Network(module, preprocessing_of(module)).eval()
     looker = Looker(network, torch.device("cpu"), "32-true", nullcontext, Cache(gigabytes=0))
-    return looker, network, looker._trial
+    return looker, looker._trial
 
 
 def test_a_photo_that_changes_under_the_eyes_is_not_kept_under_its_old_name(

@@ -43,14 +43,16 @@ class Batch(NamedTuple):
         labels: int64 tensor (photos,), class numbers.
         rows: int64 tensor (photos,), places in the dataset.
         unreadable: path and reason of photos that broke since they were first read; not in the tensors.
-        skipped: bool tensor (photos,), those that were not to be read; their pixels are zeros.
+        places: the rows as plain numbers, for which no device has to be waited for.
+        skipped: which photos were not to be read, one for one; their pixels are zeros.
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
     rows: torch.Tensor
     unreadable: list[tuple[str, str]]
-    skipped: torch.Tensor
+    places: list[int]
+    skipped: list[bool]
 
 
 class PhotoDataset(Dataset[Sample]):
@@ -157,7 +159,8 @@ class PhotoDataset(Dataset[Sample]):
             unreadable=[
                 (str(self._paths[sample.row]), sample.pixels) for sample in samples if isinstance(sample.pixels, str)
             ],
-            skipped=torch.tensor([sample.pixels is None for sample in good], dtype=torch.bool),
+            places=[sample.row for sample in good],
+            skipped=[sample.pixels is None for sample in good],
         )
 
 

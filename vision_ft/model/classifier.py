@@ -31,6 +31,8 @@ class _Batch(Protocol):
     def labels(self) -> torch.Tensor: ...
     @property
     def unreadable(self) -> list[tuple[str, str]]: ...
+    @property
+    def skipped(self) -> list[bool]: ...
 
 
 # A shorter way to the logits (photos, classes) of a batch of a part than through the whole network, where there is one.
@@ -213,6 +215,8 @@ class Classifier(pl.LightningModule):
 
     def _logits(self, part: str, batch: _Batch) -> torch.Tensor:
         found = None if self.shortcut is None else self.shortcut(part, batch)
+        if found is None and any(batch.skipped):
+            raise RuntimeError("photos were not read, and nothing is known of them")
         logits: torch.Tensor = self(batch.pixels) if found is None else found
         return logits
 

@@ -41,7 +41,9 @@ class Translation:
         self._network = network
         self._graph: Any = None
         self._fault: Untranslatable | None = None
-        # What the graph holds as constants, and is true of nothing that has other values.
+        # What is put in when a part is taken, and its type; and what the graph holds as constants: a network with other
+        # values is another one.
+        self._slots: dict[str, torch.dtype] = {}
         self._fixed: dict[str, torch.Tensor] = {}
 
     @property
@@ -77,14 +79,14 @@ class Translation:
             raise Untranslatable("the weights cannot be put into the graph")
         whole = copy.deepcopy(self._graph)
         for slot in whole.graph.initializer:
-            if slot.HasField("raw_data") or slot.name not in tensors:
+            if slot.name not in self._slots:
                 continue
+            if slot.name not in tensors:
+                raise Untranslatable(f"the network has no {slot.name}")
             tensor = tensors[slot.name].detach().cpu().contiguous()
-            if tuple(slot.dims) != tuple(tensor.shape):
-                raise Untranslatable(f"{slot.name} has another shape")
+            if (tuple(slot.dims), self._slots[slot.name]) != (tuple(tensor.shape), tensor.dtype):
+                raise Untranslatable(f"{slot.name} has another shape or type")
             slot.raw_data = tensor.flatten().view(torch.uint8).numpy().tobytes()
-        if empty := [slot.name for slot in whole.graph.initializer if not slot.HasField("raw_data")]:
-            raise Untranslatable(f"the network has no {empty[0]}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             taken: Any = onnx.utils.Extractor(whole).extract_model([PIXELS], [output])
@@ -104,14 +106,13 @@ class Translation:
             raise
         finally:
             self._network.train(training)
-        tensors = _tensors(self._network)
-        seen = set()
+        tensors = {**_tensors(self._network), _TEMPERATURE: torch.ones(())}
         for slot in graph.graph.initializer:
-            if slot.name in tensors or slot.name == _TEMPERATURE:
+            if slot.name in tensors:
                 # Put in when they are needed: weights would be held twice otherwise, and old ones at that.
                 slot.ClearField("raw_data")
-                seen.add(slot.name)
-        self._fixed = {name: tensor.detach().clone() for name, tensor in tensors.items() if name not in seen}
+                self._slots[slot.name] = tensors[slot.name].dtype
+        self._fixed = {name: tensor.detach().clone() for name, tensor in tensors.items() if name not in self._slots}
         self._graph = graph
 
 

@@ -52,6 +52,9 @@ class Boundary(pl.Callback):
         model = cast(Classifier, pl_module)
         if trainer.fast_dev_run or model.network.compiled or not self._cache.boundary:  # type: ignore[attr-defined]
             return
+        if str(trainer.precision) == "64-true":
+            # Whoever asks for that many digits gets them.
+            return
         self._trunk = model.network.trunk()
         if self._trunk is None:
             _log.info(
@@ -70,24 +73,25 @@ class Boundary(pl.Callback):
         if self._trunk is not None:
             self._cut(trainer, cast(Classifier, pl_module), self._trunk)
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Leave the network whole."""
         cast(Classifier, pl_module).shortcut = None
+        for side in self._sides.values():
+            side.loader.sampler.skips = None
         self._sides = {}
 
     def _cut(self, trainer: pl.Trainer, model: Classifier, trunk: Trunk) -> None:
         self._unfreeze.apply(model, trainer.current_epoch)
         boundary = trunk.boundary()
         self._lowest = min(self._lowest, boundary)
-        # What is blended with another photo is a photo of its own.
-        wanted = {TRAIN: 0 if model.mixes else boundary, VAL: self._lowest}
+        # What is blended with another photo is a photo of its own. And on a GPU there is no faster engine than PyTorch.
+        gains = not model.mixes and (trainer.strategy.root_device.type == "cpu" or _recur(trainer))
+        wanted = {TRAIN: boundary if gains else 0, VAL: self._lowest}
         before = {part: side.boundary for part, side in self._sides.items()}
         changed = {part: place for part, place in wanted.items() if before.get(part, 0) != place}
-        engines = {place: self._engine(trainer, model, trunk, place) for place in set(changed.values()) if place}
+        engines = {place: self._engine(trainer, model, trunk, place) for place in set(changed.values())}
         for part, place in changed.items():
-            self._sides.pop(part, None)
-            if place:
-                self._sides[part] = self._side(trainer, model, part, trunk, place, engines[place])
+            self._sides[part] = self._side(trainer, model, part, trunk, place, engines[place])
         model.shortcut = self._shortcut if self._sides else None
 
     def _engine(self, trainer: pl.Trainer, model: Classifier, trunk: Trunk, boundary: int) -> Eyes:
@@ -97,7 +101,7 @@ class Boundary(pl.Callback):
         # On a CPU the engine's float32 is faster than PyTorch's bfloat16, and exact.
         context: Any = nullcontext if on_cpu else trainer.precision_plugin.forward_context
         by_torch = ByTorch(lambda pixels: trunk.below(network.normalised(pixels), boundary), device, context)
-        if not on_cpu or str(trainer.precision) not in ("32-true", "bf16-mixed"):
+        if not boundary or not on_cpu or str(trainer.precision) not in ("32-true", "bf16-mixed"):
             return by_torch
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         views = min(trainer.max_epochs or 1, data.views or trainer.max_epochs or 1)
@@ -111,7 +115,7 @@ class Boundary(pl.Callback):
     ) -> _Side:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         loader: Any = trainer.train_dataloader if part == TRAIN else trainer.val_dataloaders or data.val_dataloader()
-        again = part == VAL or (data.views is not None and data.views < (trainer.max_epochs or 0))
+        again = boundary > 0 and (part == VAL or _recur(trainer))
         # Whatever is kept is rounded at once: a view is the same the first time and later.
         side = _Side(
             trunk,
@@ -120,15 +124,22 @@ class Boundary(pl.Callback):
             Slots(self._cache.root, self._cache.bytes if again else 0),
             torch.bfloat16 if part == TRAIN and again else torch.float32,
             model.network.mean.dtype,
-            loader.dataset,
+            loader,
             lambda: trainer.current_epoch,
         )
-        loader.sampler.skips = side.knows
+        loader.sampler.skips = side.knows if again else None
         return side
 
     def _shortcut(self, part: str, batch: Any) -> torch.Tensor | None:
         side = self._sides.get(part)
-        return None if side is None else side.logits(batch)
+        # A batch may have been on its way when everything below began to train.
+        return side.logits(batch) if side is not None and (side.boundary or any(batch.skipped)) else None
+
+
+def _recur(trainer: pl.Trainer) -> bool:
+    """Whether epochs go through the same views again."""
+    views = trainer.datamodule.views  # type: ignore[attr-defined]
+    return views is not None and views < (trainer.max_epochs or 0)
 
 
 class _Side:
@@ -142,7 +153,7 @@ class _Side:
         kept: Slots,
         dtype: torch.dtype,
         gives: torch.dtype,
-        dataset: PhotoDataset,
+        loader: Any,
         epoch: Callable[[], int],
     ) -> None:
         """Know nothing yet.
@@ -154,7 +165,7 @@ class _Side:
             kept: what reached it before.
             dtype: in which it is kept.
             gives: in which it is handed on.
-            dataset: of the part.
+            loader: of the part.
             epoch: says which one it is.
         """
         self.boundary = boundary
@@ -163,7 +174,8 @@ class _Side:
         self._kept = kept
         self._dtype = dtype
         self._gives = gives
-        self._dataset = dataset
+        self.loader = loader
+        self._dataset: PhotoDataset = loader.dataset
         self._epoch = epoch
 
     def knows(self, epoch: int, row: int) -> bool:
@@ -179,19 +191,22 @@ class _Side:
 
     def _reached(self, batch: Any) -> torch.Tensor:
         view = self._dataset.view(self._epoch())
-        places = [(row, view) for row in batch.rows.tolist()]
-        fresh = torch.tensor([place not in self._kept for place in places])
-        if not fresh.any():
+        places = [(row, view) for row in batch.places]
+        fresh = [place for place, key in enumerate(places) if key not in self._kept]
+        if not fresh:
             return self._kept.get(places)
-        for place in (batch.skipped.cpu() & fresh).nonzero().flatten().tolist():
-            # It was known when its turn was near, and what was known then was given up: training begins elsewhere now.
-            batch.pixels[place] = torch.tensor(self._dataset.pixels(places[place][0], view))
-        pixels = batch.pixels if fresh.all() else batch.pixels[fresh]
-        found = self._eyes(pixels).to(self._dtype)
-        self._kept.put([place for place, new in zip(places, fresh.tolist(), strict=True) if new], found)
-        if fresh.all():
+        pixels = batch.pixels
+        for place in fresh:
+            if batch.skipped[place]:
+                # It was known when its turn was near; what was known then is of no more use.
+                pixels[place] = torch.tensor(self._dataset.pixels(batch.places[place], view))
+        whole = len(fresh) == len(places)
+        found = self._eyes(pixels if whole else pixels[fresh]).to(self._dtype)
+        self._kept.put([places[place] for place in fresh], found)
+        if whole:
             return found
-        reached = torch.empty(len(places), *found.shape[1:], dtype=self._dtype)
+        reached = torch.empty(len(places), *found.shape[1:], dtype=self._dtype, device=found.device)
         reached[fresh] = found
-        reached[~fresh] = self._kept.get([place for place, new in zip(places, fresh.tolist(), strict=True) if not new])
+        old = [place for place in range(len(places)) if place not in set(fresh)]
+        reached[old] = self._kept.get([places[place] for place in old]).to(found.device)
         return reached
