@@ -20,7 +20,7 @@ from vision_ft.export.graph import Exported
 from vision_ft.imaging import read
 from vision_ft.model.backbone import build
 from vision_ft.model.checkpoint import load_network
-from vision_ft.model.translate import OPSET
+from vision_ft.model.exporters import OPSET
 
 from .conftest import CheckpointOf
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import copy
-import logging
 import warnings
 from typing import Any
 
 import torch
 from torch import nn
 
+from vision_ft.model.exporters import Untranslatable as Untranslatable
+from vision_ft.model.exporters import to_graph
 from vision_ft.model.network import Network
 from vision_ft.model.trunk import Trunk
 from vision_ft.spec import PIXELS, PROBABILITIES
 
-# The oldest that has every operator of the backbones tested; older runtimes can then load the model too.
-OPSET = 18
 FEATURES = "features"
 _TEMPERATURE = "temperature"
-
-
-class Untranslatable(Exception):  # noqa: N818 - whoever asked knows whether it is an error
-    """The exporter cannot translate a network; the message is its own reason."""
 
 
 class Translation:
@@ -150,34 +145,11 @@ def _tensors(network: Network) -> dict[str, torch.Tensor]:
 
 
 def _export(model: _Whole) -> Any:
-    """Through ``torch.export``; nothing is simplified yet, so that every tensor is there by its name.
+    """Nothing is simplified yet, so that every tensor is there by its name.
 
     Raises:
         Untranslatable: it cannot be done.
     """
     framing = model.network.preprocessing.framing
-    # Two photos: with one, the exporter takes the batch for a constant.
     example = torch.zeros((2, framing.height, framing.width, 3), dtype=torch.uint8)
-    batch = torch.export.Dim("batch", min=1, max=65536)
-    chatty = logging.getLogger("torch.onnx")
-    level = chatty.level
-    chatty.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program: Any = torch.onnx.export(
-                model.eval(),
-                (example,),
-                dynamo=True,
-                input_names=[PIXELS],
-                output_names=model.outputs,
-                dynamic_shapes=({0: batch},),
-                opset_version=OPSET,
-                optimize=False,
-                verbose=False,
-            )
-    except torch.onnx.errors.OnnxExporterError as error:
-        raise Untranslatable(str(error).strip().splitlines()[-1][:300]) from error
-    finally:
-        chatty.setLevel(level)
-    return program.model_proto
+    return to_graph(model.eval(), PIXELS, example, model.outputs)

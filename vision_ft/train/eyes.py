@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ _log = logging.getLogger(__name__)
 
 # Photos times parameters from which a faster engine makes up for the seconds that the translation takes.
 _WORTH = 1.5e9
+# Photos that a thread of the engine computes at once: few enough to stay in a core's own memory.
+_AT_ONCE = 4
 # How far the engine's features may lie from PyTorch's, in standard deviations of these.
 _ALIKE = 1e-3
 
@@ -54,20 +57,28 @@ class ByTorch:
 
 
 class ByOnnxRuntime:
-    """ONNX Runtime on the CPU, in float32."""
+    """ONNX Runtime on the CPU, in float32.
+
+    Each thread computes photos of its own: a thread that waits for no other computes some ten percent more than one of
+    several that share each layer.
+    """
 
     def __init__(self, graph: bytes) -> None:
         """Load a graph."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = 1
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._takes = self._session.get_inputs()[0].name
+        self._threads = ThreadPoolExecutor(torch.get_num_threads(), "eyes")
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """See :class:`Eyes`."""
+        return torch.cat(list(self._threads.map(self._look, pixels.split(_AT_ONCE))))
+
+    def _look(self, pixels: torch.Tensor) -> torch.Tensor:
         (found,) = self._session.run(None, {self._takes: pixels.numpy()})
         return torch.from_numpy(found)
 

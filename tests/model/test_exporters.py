@@ -1,0 +1,61 @@
+"""The quick exporter does what it can, and what it gets wrong the thorough one does."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from tests.model.test_trunk import SEQUENCES, network
+from vision_ft.model import exporters
+from vision_ft.model.exporters import Untranslatable, to_graph
+from vision_ft.model.translate import FEATURES, Translation
+
+
+def answers(model: nn.Module, photos: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What a module says of some photos, and what its graph says of them."""
+    example = torch.zeros(2, 4, 4, 3, dtype=torch.uint8)
+    graph = to_graph(model.eval(), "pixels", example, ["first", "second"])
+    pixels = torch.randint(0, 256, (photos, 4, 4, 3), dtype=torch.uint8)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        wanted = model(pixels)
+    return list(zip(session.run(None, {"pixels": pixels.numpy()}), (one.numpy() for one in wanted), strict=True))
+
+
+class Counting(nn.Module):
+    """Says how many photos there are by a number that tracing takes for a constant."""
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        total = pixels.float().mean((1, 2, 3)) / 255
+        return total, total + torch.sym_float(pixels.shape[0])
+
+
+class Refused(nn.Module):
+    """Does what has no operator in ONNX."""
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        matrices = pixels.float()[..., 0]
+        return torch.linalg.eigvals(matrices).real, matrices
+
+
+@pytest.mark.parametrize("name", sorted(SEQUENCES))
+def test_tracing_serves_the_families(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> None:
+        raise AssertionError("the thorough exporter was needed")
+
+    monkeypatch.setattr(exporters, "_captured", slow)
+    net = network(name, SEQUENCES[name][0])
+    assert Translation(net).part(FEATURES, net)
+
+
+def test_what_tracing_gets_wrong_is_translated_all_the_same() -> None:
+    for found, wanted in answers(Counting(), photos=5):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_what_neither_can_do_says_so() -> None:
+    with pytest.raises(Untranslatable, match=r"\S"):
+        answers(Refused(), photos=2)
