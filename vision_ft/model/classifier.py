@@ -16,6 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from vision_ft.errors import CheckpointError, ConfigError
 from vision_ft.model.backbone import build
 from vision_ft.model.checkpoint import RECORD, SCHEMA, Record
+from vision_ft.model.depthwise import exact, exact_depthwise
 from vision_ft.model.mixing import Mixing
 from vision_ft.model.network import Network
 from vision_ft.spec import Preprocessing, WeightsOrigin
@@ -192,14 +193,22 @@ class Classifier(pl.LightningModule):
         """
         if not self._has_photos(batch):
             return None
-        logits, wanted = self._answers(batch)
+        with exact_depthwise(self.device):
+            logits, wanted = self._answers(batch)
         loss = F.cross_entropy(logits, wanted)
         self._count("train", loss.detach(), logits.detach(), wanted.argmax(1) if self._mixing else wanted)
         return self._smoothed(logits, wanted) if self.label_smoothing else loss
 
     def loss(self, batch: _Batch) -> torch.Tensor:
         """What :meth:`training_step` has trained on, without a log of it."""
-        return self._smoothed(*self._answers(batch))
+        with exact_depthwise(self.device):
+            answers = self._answers(batch)
+        return self._smoothed(*answers)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the backbone is to be compiled."""
+        return self._compile
 
     @property
     def mixes(self) -> bool:
@@ -233,12 +242,15 @@ class Classifier(pl.LightningModule):
 
     def judge(self, batch: _Batch) -> Judged:
         """How the network does on validation photos; nothing is logged."""
-        return judged(self._logits("val", batch), batch.labels)
+        with exact(self.device):
+            return judged(self._logits("val", batch), batch.labels)
 
     def _judge(self, batch: _Batch, part: str) -> Judged | None:
         if not self._has_photos(batch):
             return None
-        logits = self._logits(part, batch)
+        # What decides is not rounded where that costs little.
+        with exact(self.device):
+            logits = self._logits(part, batch)
         found = judged(logits, batch.labels)
         self._count(part, found.losses.mean(), logits.float(), batch.labels)
         return found

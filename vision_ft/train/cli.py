@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 import yaml
 from lightning_fabric.plugins import CheckpointIO
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -31,6 +31,7 @@ from vision_ft.train.loggers import describe_run, make_loggers
 from vision_ft.train.looking import Cache
 from vision_ft.train.memory import BatchTooLarge, is_out_of_memory, way_on
 from vision_ft.train.mistakes import mistakes
+from vision_ft.train.precision import fitting_precision
 from vision_ft.train.quiet import quieten
 from vision_ft.train.run import Run, RunFolder, discard, new_run_folder
 from vision_ft.train.schedule import Schedule
@@ -186,7 +187,7 @@ class VisionCLI(LightningCLI):
             self.schedule.check_adapters(self.model.network.adapted)
         settings = self._get(self.config_init, "trainer")
         if settings["precision"] is None:
-            kwargs["precision"] = _fitting_precision(settings["accelerator"])
+            kwargs["precision"] = self._fitting_precision(settings)
         if settings["enable_model_summary"] is None:
             kwargs["enable_model_summary"] = False
         callbacks: list[pl.Callback] = []
@@ -205,6 +206,19 @@ class VisionCLI(LightningCLI):
             if self.folder is not None:
                 discard(self.folder)
             raise
+
+    def _fitting_precision(self, settings: Any) -> str:
+        """What fits the machine; written down among the settings, for whoever goes on from the run."""
+        training = self.subcommand == "fit"
+        # Several processes could measure differently.
+        others = "WORLD_SIZE" in os.environ or os.environ.get("SLURM_NTASKS", "1") != "1"
+        alone = settings["devices"] in ("auto", 1, "1") and settings["strategy"] == "auto" and not others
+        schedule = self.schedule if training and alone and not self.model.compiles else None
+        photos = len(self.datamodule.manifest.part(TRAIN)) if schedule is not None else 0
+        found = fitting_precision(settings["accelerator"], self.model.network, schedule, photos)
+        if training:
+            self.config["fit"]["trainer"]["precision"] = found
+        return found
 
     def _fit_settings(self, settings: Any, callbacks: list[pl.Callback]) -> dict[str, Any]:
         unfreeze = self.unfreeze
@@ -320,9 +334,3 @@ def _as_list(plugins: Any) -> list[Any]:
     if plugins is None:
         return []
     return list(plugins) if isinstance(plugins, (list, tuple)) else [plugins]
-
-
-def _fitting_precision(accelerator: str | Any) -> str:
-    """Half the memory and about twice the speed where the GPU has bfloat16; plain float32 elsewhere."""
-    on_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
