@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "validate": ("vision_ft.commands.fit", "score a checkpoint on the validation part"),
     "test": ("vision_ft.commands.fit", "score a checkpoint on the test part"),
     "export": ("vision_ft.commands.export", "turn a run or a checkpoint into a bundle"),
+    "report": ("vision_ft.commands.report", "draw the page of a run again, or hold two runs against each other"),
     "predict": ("vision_ft.commands.predict", "say what is on photos, with a bundle; needs no PyTorch"),
 }
 
@@ -49,6 +50,7 @@ _TRAIN_MODULES = frozenset(
         "requests",
         "tensorboard",
         "matplotlib",
+        "captum",
         "psutil",
     ]
 )

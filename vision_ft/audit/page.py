@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import polars as pl
 
 from vision_ft.audit.check import Audit
@@ -17,11 +14,11 @@ from vision_ft.data.survey import Survey
 from vision_ft.errors import UnreadablePhoto
 from vision_ft.files import shown
 from vision_ft.imaging import decode
+from vision_ft.pages import environment, jpeg_url
 
 # Of one kind, so many findings are shown with thumbnails; the table has them all.
 _MOST = 60
 _THUMBNAIL = 132
-_QUALITY = 72
 
 
 @dataclass(frozen=True)
@@ -57,24 +54,21 @@ def write_page(path: Path, survey: Survey, audit: Audit, command: str) -> None:
         command: what to run next.
     """
     sections = [_section(KINDS[name], count, survey.manifest, audit.findings) for name, count in audit.counts.items()]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("vision_ft.audit", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("page.html.jinja").render(
-        root=shown(str(survey.manifest.root.resolve())),
-        photos=survey.manifest.table.height,
-        readable=survey.manifest.readable.height,
-        classes=_classes(survey.manifest),
-        formats=_formats(survey.facts),
-        sizes=_sizes(survey.manifest.readable),
-        levels=[(level, [section for section in sections if section.kind.level is level]) for level in Level],
-        verdict=verdict(audit),
-        notes=audit.notes,
-        command=command,
+    page = (
+        environment("vision_ft.audit")
+        .get_template("page.html.jinja")
+        .render(
+            root=shown(str(survey.manifest.root.resolve())),
+            photos=survey.manifest.table.height,
+            readable=survey.manifest.readable.height,
+            classes=_classes(survey.manifest),
+            formats=_formats(survey.facts),
+            sizes=_sizes(survey.manifest.readable),
+            levels=[(level, [section for section in sections if section.kind.level is level]) for level in Level],
+            verdict=verdict(audit),
+            notes=audit.notes,
+            command=command,
+        )
     )
     path.write_text(page, encoding="utf-8")
 
@@ -127,9 +121,7 @@ def _thumbnail(root: Path, path: str | None) -> str | None:
     except UnreadablePhoto:
         return None
     photo.thumbnail((_THUMBNAIL * 2, _THUMBNAIL))
-    buffer = io.BytesIO()
-    photo.save(buffer, "JPEG", quality=_QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return jpeg_url(photo)
 
 
 def _classes(manifest: Manifest) -> list[tuple[str, int, float]]:

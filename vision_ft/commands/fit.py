@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 import shlex
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
 
 from vision_ft.commands.console import say
 from vision_ft.commands.handover import hand_over, show
+from vision_ft.commands.testing import report_on, report_test
 from vision_ft.commands.training import until_stopped, within_memory
 from vision_ft.data.listing import TRAIN
 from vision_ft.errors import ConfigError, ExitCode
@@ -26,19 +28,22 @@ def main(verb: str, args: Sequence[str]) -> int:
 
 
 def _fit(verb: str, args: Sequence[str], stop: Stop) -> int:
+    started = time.monotonic()
     cli = within_memory([verb, *args], lambda given: VisionCLI(given, stop))
     if not cli.trainer.is_global_zero:
         return ExitCode.DONE
     if verb == "fit" and cli.folder is not None:
         if not cli.config["fit"]["trainer"]["fast_dev_run"]:
-            _finish(cli, cli.folder)
+            _finish(cli, cli.folder, started)
     elif verb != "fit":
+        if verb == "test":
+            report_test(cli)
         say(Console(), f"next: vision-ft export {shlex.quote(str(cli.trainer.ckpt_path))}")
     unreadable = cli.datamodule.manifest.unreadable.height or cli.model.unreadable
     return ExitCode.SOME_UNREADABLE if unreadable else ExitCode.DONE
 
 
-def _finish(cli: VisionCLI, folder: RunFolder) -> None:
+def _finish(cli: VisionCLI, folder: RunFolder, started: float) -> None:
     console = Console()
     _check_best(folder)
     if cli.selection is not None:
@@ -49,7 +54,10 @@ def _finish(cli: VisionCLI, folder: RunFolder) -> None:
         say(console, f"could not be read while training: {path}: {reason}")
     show(handed, console)
     if handed.measured is not None:
-        handed.measured.predictions.write_csv(folder.predictions)
+        say(cli.console, "drawing the report")
+        record = report_on(folder, handed.measured, cli.datamodule.manifest.root, handed.network, started)
+        say(console, record["verdict"])
+        say(console, f"report: {folder.report}")
     latest = folder.path.parent / "latest" / folder.bundle.name
     say(console, f"bundle: {folder.bundle}")
     say(console, f"next: vision-ft predict {shlex.quote(str(latest))} {_an_example(cli)}")

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
+from vision_ft.commands.summary import show_parts
 from vision_ft.data.manifest import Manifest
 from vision_ft.errors import DataError, UnreadablePhoto
 from vision_ft.evaluate.measure import Measured, measure
-from vision_ft.evaluate.metrics import Scores
-from vision_ft.export.bundle import add_metrics, write_model
+from vision_ft.export.bundle import write_model
+from vision_ft.export.describe import add_metrics
 from vision_ft.export.staging import staged
 from vision_ft.framing import Framing, Pixels
 from vision_ft.imaging import read
 from vision_ft.model.checkpoint import load_network
+from vision_ft.model.network import Network
 from vision_ft.model.translate import Translation
 from vision_ft.runtime.predictor import Predictor
 
@@ -33,11 +34,13 @@ class HandedOver:
         bundle: its folder.
         measured: how it does on the held-out photos; ``None`` where there were none to measure on.
         gate: what it was compared on.
+        network: what it was made of, in eval mode, on the CPU.
     """
 
     bundle: Path
     measured: Measured | None
     gate: dict[str, object]
+    network: Network
 
 
 def hand_over(
@@ -70,7 +73,7 @@ def hand_over(
         measured = None if manifest is None else measure(Predictor.load(folder), manifest)
         if measured is not None:
             add_metrics(folder, spec, {part: scores.as_record() for part, scores in measured.scores.items()})
-    return HandedOver(out, measured, spec.gate)
+    return HandedOver(out, measured, spec.gate, network)
 
 
 def _read_golden(paths: Sequence[Path], framing: Framing) -> list[Pixels]:
@@ -91,23 +94,5 @@ def _read_golden(paths: Sequence[Path], framing: Framing) -> list[Pixels]:
 
 def show(handed: HandedOver, console: Console) -> None:
     """Print the figures of a bundle, the validation part first."""
-    if handed.measured is None:
-        return
-    table = Table(title="the exported model on held-out photos", title_justify="left")
-    for heading in ("part", "photos", "accuracy", "95 % interval", "log-loss", "95 % interval"):
-        table.add_column(heading, justify="left" if heading == "part" else "right")
-    for part, scores in handed.measured.scores.items():
-        table.add_row(part, *_cells(scores))
-    console.print(table)
-
-
-def _cells(scores: Scores) -> list[str]:
-    low, high = scores.accuracy_interval
-    loss_low, loss_high = scores.log_loss_interval
-    return [
-        str(scores.photos),
-        f"{scores.accuracy:.2%}",
-        f"{low:.2%} – {high:.2%}",
-        f"{scores.log_loss:.4f}",
-        f"{loss_low:.4f} – {loss_high:.4f}",
-    ]
+    if handed.measured is not None:
+        show_parts({part: scores.as_record() for part, scores in handed.measured.scores.items()}, console)

@@ -1,18 +1,29 @@
-"""Scores to numbers, each with the interval that says how far it can be trusted."""
+"""Scores to numbers, each with the interval that says how far it can be trusted.
+
+Every figure is one of scikit-learn's or torchmetrics', to 1e-6; the tests hold them side by side. They are written anew
+because an interval takes a thousand of each, which is a matrix product when it is written for all resamples at once.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-# Two-sided 95 % of the normal distribution.
-_Z = 1.959963984540054
-_BOOTSTRAPS = 1000
+from vision_ft.evaluate.intervals import Floats, Interval, bootstrap_mean, percentile, reflected, wilson
+
+__all__ = ["Scores", "bootstrap_mean", "score", "wilson"]
+
+Probabilities: TypeAlias = npt.NDArray[np.float32]
+Labels: TypeAlias = npt.NDArray[np.int64]
+
 # The smallest probability that a logarithm is taken of: the resolution of the float32 the model gives.
-_TINY = float(np.finfo(np.float32).eps)
+TINY = float(np.finfo(np.float32).eps)
+# What competitions on cats and dogs clip to, as one photo that is surely wrong would decide everything otherwise.
+CLIP = 0.005
+BINS = 15
 
 
 @dataclass(frozen=True)
@@ -24,23 +35,48 @@ class Scores:
         accuracy: share of photos whose most probable class is the label's.
         accuracy_interval: 95 %, Wilson's.
         log_loss: mean of -ln(probability of the label).
-        log_loss_interval: 95 %, bootstrap over photos.
+        log_loss_interval: 95 %, bootstrap over photos, as the following ones.
+        clipped_log_loss: the same with probabilities held within 0.005 and 0.995.
+        clipped_log_loss_interval: of that.
+        brier: mean squared distance of the probabilities from the truth, summed over classes; of two classes, halved.
+        brier_interval: of that.
+        calibration_error: mean distance of confidence and accuracy in 15 bins of confidence.
+        calibration_error_interval: of that, basic bootstrap.
+        auroc: the share of pairs of photos that are in order; of more than two classes the mean over classes, each
+            against the rest. ``None`` where fewer than two classes have photos.
+        auroc_interval: of that.
+        average_precision: area below precision over recall, in the same mean; ``None`` as above.
         recall: for each class, the share of its photos that were recognised; ``None`` for a class without photos.
+        recall_interval: 95 %, Wilson's.
+        precision: for each class, the share of photos called so that are; ``None`` for a class never given.
+        precision_interval: 95 %, Wilson's.
     """
 
     photos: int
     accuracy: float
-    accuracy_interval: tuple[float, float]
+    accuracy_interval: Interval
     log_loss: float
-    log_loss_interval: tuple[float, float]
+    log_loss_interval: Interval
+    clipped_log_loss: float
+    clipped_log_loss_interval: Interval
+    brier: float
+    brier_interval: Interval
+    calibration_error: float
+    calibration_error_interval: Interval
+    auroc: float | None
+    auroc_interval: Interval | None
+    average_precision: float | None
     recall: dict[str, float | None]
+    recall_interval: dict[str, Interval | None]
+    precision: dict[str, float | None]
+    precision_interval: dict[str, Interval | None]
 
     def as_record(self) -> dict[str, object]:
         """Plain values, for JSON."""
         return asdict(self)
 
 
-def score(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], classes: tuple[str, ...]) -> Scores:
+def score(probabilities: Probabilities, labels: Labels, classes: tuple[str, ...]) -> Scores:
     """Score predictions.
 
     Args:
@@ -48,43 +84,134 @@ def score(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64],
         labels: (photos,), class numbers.
         classes: names, in the order of the columns.
     """
-    right = probabilities.argmax(axis=1) == labels
-    losses = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), _TINY))
+    guesses = probabilities.argmax(axis=1)
+    right = guesses == labels
+    losses, clipped = losses_of(probabilities, labels), clipped_losses(probabilities, labels)
+    distances = brier_terms(probabilities, labels)
+    binned = _binned(probabilities.max(axis=1), right)
+    error = float(_calibration_error(np.ones((1, len(labels))), binned)[0])
+    auroc = auroc_of(probabilities, labels)
+    found = [_share(right, guesses == number) for number in range(len(classes))]
+    known = [_share(right, labels == number) for number in range(len(classes))]
     return Scores(
         photos=len(labels),
         accuracy=float(right.mean()),
         accuracy_interval=wilson(int(right.sum()), len(labels)),
         log_loss=float(losses.mean()),
         log_loss_interval=bootstrap_mean(losses),
-        recall={
-            name: float(right[labels == number].mean()) if (labels == number).any() else None
-            for number, name in enumerate(classes)
-        },
+        clipped_log_loss=float(clipped.mean()),
+        clipped_log_loss_interval=bootstrap_mean(clipped),
+        brier=float(distances.mean()),
+        brier_interval=bootstrap_mean(distances),
+        calibration_error=error,
+        calibration_error_interval=reflected(lambda counts: _calibration_error(counts, binned), error, len(labels)),
+        auroc=auroc,
+        auroc_interval=None if auroc is None else _auroc_interval(probabilities, labels),
+        average_precision=average_precision(probabilities, labels),
+        recall=dict(zip(classes, (share for share, _ in known), strict=True)),
+        recall_interval=dict(zip(classes, (interval for _, interval in known), strict=True)),
+        precision=dict(zip(classes, (share for share, _ in found), strict=True)),
+        precision_interval=dict(zip(classes, (interval for _, interval in found), strict=True)),
     )
 
 
-def wilson(hits: int, trials: int) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953).
-
-    Args:
-        hits: how often it happened.
-        trials: out of how many, 1 or more.
-    """
-    share = hits / trials
-    spread = 1 + _Z**2 / trials
-    centre = (share + _Z**2 / (2 * trials)) / spread
-    half = _Z * math.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2)) / spread
-    return max(0.0, centre - half), min(1.0, centre + half)
+def losses_of(probabilities: Probabilities, labels: Labels) -> Floats:
+    """-ln(probability of the label) of each photo, (photos,)."""
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return -np.log(np.clip(own, TINY, 1.0))
 
 
-def bootstrap_mean(values: npt.NDArray[np.float64], seed: int = 0) -> tuple[float, float]:
-    """The 95 % percentile bootstrap interval of a mean (Efron 1979, https://doi.org/10.1214/aos/1176344552).
+def clipped_losses(probabilities: Probabilities, labels: Labels) -> Floats:
+    """The same with probabilities held within :data:`CLIP` and 1 less that."""
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    return -np.log(np.clip(own, CLIP, 1 - CLIP))
 
-    Args:
-        values: (photos,).
-        seed: of the resampling; the same values give the same interval.
-    """
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(len(values), size=len(values))].mean() for _ in range(_BOOTSTRAPS)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+
+def brier_terms(probabilities: Probabilities, labels: Labels) -> Floats:
+    """Squared distance of each photo's probabilities from the truth (Brier 1950), (photos,); halved of two classes."""
+    away = probabilities.astype(np.float64)
+    away[np.arange(len(labels)), labels] -= 1
+    return np.asarray((away**2).sum(axis=1) / (2 if probabilities.shape[1] == 2 else 1))
+
+
+def calibration_error(confidences: Floats | Probabilities, right: npt.NDArray[np.bool_]) -> float:
+    """Expected calibration error (Naeini et al. 2015), 15 bins of the same width, as torchmetrics has it."""
+    return float(_calibration_error(np.ones((1, len(right))), _binned(confidences, right))[0])
+
+
+def bins_of(confidences: Floats | Probabilities) -> npt.NDArray[np.int64]:
+    """The bin of each confidence, 0 to 15; the last one is for 1 itself, which torchmetrics keeps apart."""
+    edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)
+    return np.digitize(np.clip(confidences, 0, 1).astype(np.float32), edges) - 1
+
+
+def _binned(confidences: Floats | Probabilities, right: npt.NDArray[np.bool_]) -> Floats:
+    """Confidence less hit of each photo, in the column of its bin: (photos, bins)."""
+    table = np.zeros((len(right), BINS + 1))
+    table[np.arange(len(right)), bins_of(confidences)] = confidences.astype(np.float64) - right
+    return table
+
+
+def _calibration_error(counts: Floats, binned: Floats) -> Floats:
+    return np.asarray(np.abs(counts @ binned).sum(axis=1) / len(binned))
+
+
+def auroc_of(probabilities: Probabilities, labels: Labels) -> float | None:
+    """Area below the ROC curve, the mean over classes with photos; ties count half."""
+    found = [_auroc(np.ones((1, len(labels))), *one)[0] for one in _against_the_rest(probabilities, labels)]
+    return float(np.mean(found)) if found else None
+
+
+def _auroc_interval(probabilities: Probabilities, labels: Labels) -> Interval:
+    each = _against_the_rest(probabilities, labels)
+
+    def mean(counts: Floats) -> Floats:
+        table = np.stack([_auroc(counts, *one) for one in each])
+        known = ~np.isnan(table)
+        # A class of which a resample has no photo says nothing in it.
+        total = np.where(known, table, 0).sum(axis=0)
+        return np.asarray(
+            np.divide(total, known.sum(axis=0), out=np.full(len(counts), np.nan), where=known.any(axis=0))
+        )
+
+    return percentile(mean, len(labels), columns=len(each))
+
+
+def _against_the_rest(
+    probabilities: Probabilities, labels: Labels
+) -> list[tuple[Probabilities, npt.NDArray[np.bool_]]]:
+    """The scores and the truth of each class that has photos and is not all there is; of two classes, the second's."""
+    numbers = [1] if probabilities.shape[1] == 2 else range(probabilities.shape[1])
+    each = [(probabilities[:, number], labels == number) for number in numbers]
+    return [(scores, truth) for scores, truth in each if truth.any() and not truth.all()]
+
+
+def _auroc(counts: Floats, scores: Probabilities, truth: npt.NDArray[np.bool_]) -> Floats:
+    """By ranks (Mann and Whitney 1947), for photos that count several times: (resamples,); NaN without any pair."""
+    order = np.argsort(scores, kind="stable")
+    ordered, positive = scores[order], truth[order]
+    # Of photos with the same score, the first and the last.
+    first = np.searchsorted(ordered, ordered[positive], side="left")
+    last = np.searchsorted(ordered, ordered[positive], side="right")
+    weights = counts[:, order]
+    below = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(np.where(positive, 0, weights), axis=1)], axis=1)
+    hits = weights[:, positive]
+    pairs = hits.sum(axis=1) * below[:, -1]
+    ordered_pairs = (hits * (below[:, first] + below[:, last])).sum(axis=1) / 2
+    return np.asarray(np.divide(ordered_pairs, pairs, out=np.full(len(counts), np.nan), where=pairs > 0))
+
+
+def average_precision(probabilities: Probabilities, labels: Labels) -> float | None:
+    """Precision at each threshold, weighted with the recall that it adds; the mean over classes with photos."""
+    found = []
+    for scores, truth in _against_the_rest(probabilities, labels):
+        order = np.argsort(-scores, kind="stable")
+        last = np.flatnonzero(np.diff(scores[order], append=-np.inf))
+        hits = np.cumsum(truth[order])[last]
+        found.append(min(1.0, float((np.diff(hits, prepend=0) / hits[-1] * hits / (last + 1)).sum())))
+    return float(np.mean(found)) if found else None
+
+
+def _share(right: npt.NDArray[np.bool_], meant: npt.NDArray[np.bool_]) -> tuple[float | None, Interval | None]:
+    total, hits = int(meant.sum()), int(right[meant].sum())
+    return (hits / total, wilson(hits, total)) if total else (None, None)

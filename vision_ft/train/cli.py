@@ -27,6 +27,7 @@ from vision_ft.train.callbacks import EpochLines, KeepConfig, ProgressBar
 from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain, flat
 from vision_ft.train.going_on import describe_going_on, keep_sides
+from vision_ft.train.history import History
 from vision_ft.train.loggers import describe_run, make_loggers
 from vision_ft.train.looking import Cache
 from vision_ft.train.memory import BatchTooLarge, is_out_of_memory, way_on
@@ -241,6 +242,7 @@ class VisionCLI(LightningCLI):
         )
         callbacks += [
             OneFolder(self.folder),
+            History(self.folder, unfreeze),
             StepSeed(self._get(self.config_init, "seed_everything")),
             average,
             EpochLines(unfreeze, self.console),

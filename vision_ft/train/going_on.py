@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vision_ft.model.weights import parse_source
-from vision_ft.train.run import SIDES
+from vision_ft.run_folder import SIDES
 
 
 def keep_sides(settings: Any) -> None:

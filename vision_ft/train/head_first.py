@@ -30,6 +30,8 @@ class HeadFit:
     Attributes:
         start: how the head did that the weights brought along; ``None`` where they brought none.
         head: how the head does that the network has now.
+        start_probabilities: what that one said of the validation photos, as in :class:`Baseline`.
+        head_probabilities: what this one says of them.
         chosen: what held its weights back, in words.
         photos: that the backbone's features were needed of.
         known: those of them whose features were in the cache.
@@ -40,6 +42,8 @@ class HeadFit:
     chosen: str
     photos: int
     known: int
+    start_probabilities: torch.Tensor | None
+    head_probabilities: torch.Tensor
 
 
 def fit_head(
@@ -99,7 +103,8 @@ def fit_head(
     best = best.to(val.values.device)
     head.write(best)
     before = None if start.is_zero else _score(start, val)
-    return HeadFit(before, _score(best, val), chosen, len(train.rows) + len(val.rows), known)
+    said = (None if start.is_zero else _probabilities(start, val), _probabilities(best, val))
+    return HeadFit(before, _score(best, val), chosen, len(train.rows) + len(val.rows), known, *said)
 
 
 def _fit(train: Features, val: Features, start: Linear, smoothing: float, groups: Groups | None) -> tuple[Linear, str]:
@@ -158,3 +163,10 @@ def _score(linear: Linear, part: Features) -> Scored:
     table = torch.full((2, part.photos), torch.nan, dtype=torch.float64, device=part.values.device)
     table[:, part.rows] = torch.stack([found.losses.double(), found.right.double()])
     return Scored(*table.cpu())
+
+
+def _probabilities(linear: Linear, part: Features) -> torch.Tensor:
+    logits = linear.logits(part.values)
+    table = torch.full((part.photos, logits.shape[1]), torch.nan, dtype=torch.float64, device=logits.device)
+    table[part.rows] = logits.softmax(dim=1)
+    return table.cpu()

@@ -10,13 +10,11 @@ from pathlib import Path
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 
 from vision_ft.errors import ConfigError
+from vision_ft.run_folder import RunFolder as RunFolder
 from vision_ft.train.loggers import DEFAULT, logger_faults
 
 # Lightning starts further processes of a run by the same command line; this tells them which folder is theirs.
 _RUN_OF_THIS_PROCESS = "VISION_FT_RUN_FOLDER"
-CHECKPOINTS = "checkpoints"
-BEST, LAST, HEAD = "best.ckpt", "last.ckpt", "head.ckpt"
-MANIFEST, SIDES = "manifest.csv", "sides.csv"
 _LATEST = "latest"
 
 
@@ -46,68 +44,6 @@ class Run:
             raise ConfigError("; ".join(faults))
         if self.name is not None:
             _check_name(self.name)
-
-
-@dataclass
-class RunFolder:
-    """``runs/NAME/TIME/`` and what lies in it.
-
-    Attributes:
-        path: of the folder; in a run of several processes that were not started by one of them, known to all from when
-            they have met.
-    """
-
-    path: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
-        return self.path / CHECKPOINTS
-
-    @property
-    def best(self) -> Path:
-        """The weights with the lowest validation log-loss."""
-        return self.checkpoints / BEST
-
-    @property
-    def head(self) -> Path:
-        """The weights before anything was unfrozen."""
-        return self.checkpoints / HEAD
-
-    @property
-    def last(self) -> Path:
-        """The newest checkpoint, to resume from."""
-        return self.checkpoints / LAST
-
-    @property
-    def candidates(self) -> Path:
-        """The table of all weights that were scored."""
-        return self.path / "candidates.csv"
-
-    @property
-    def bundle(self) -> Path:
-        """The exported model."""
-        return self.path / "bundle"
-
-    @property
-    def manifest(self) -> Path:
-        """The table of the photos of this run."""
-        return self.path / MANIFEST
-
-    @property
-    def sides(self) -> Path:
-        """The side of each photo that this run and those before it knew."""
-        return self.path / SIDES
-
-    @property
-    def predictions(self) -> Path:
-        """What the exported model said of the validation and test photos."""
-        return self.path / "predictions.csv"
-
-    @property
-    def config(self) -> Path:
-        """The resolved settings: enough to repeat the run."""
-        return self.path / "config.yaml"
 
 
 def new_run_folder(run: Run, default_name: str) -> RunFolder:

@@ -12,10 +12,12 @@ import pytorch_lightning as pl
 import torch
 from rich.console import Console
 
+from vision_ft.data.listing import VAL
 from vision_ft.model.checkpoint import network_weights, read_checkpoint
 from vision_ft.model.classifier import Classifier, Judged
 from vision_ft.model.stages import linear_heads
 from vision_ft.model.translate import Translation
+from vision_ft.train.baselines import Baseline, write_baselines
 from vision_ft.train.callbacks import console_of
 from vision_ft.train.candidates import Candidates, figures
 from vision_ft.train.checkpoints import LastCheckpoint, copy_whole
@@ -114,11 +116,14 @@ class Selection(pl.Callback):
         if self._unfreeze.fit_head:
             pause = functools.partial(self._last.pause, trainer)
             fitted = fit_head(trainer, model, self._data(trainer), pause, self._console, self._cache, self._translation)
+        baselines: dict[str, Baseline] = {}
         if fitted is not None:
             if fitted.start is not None:
+                baselines[START] = Baseline(fitted.start, fitted.start_probabilities)
                 self._candidates.scores[START] = fitted.start
                 self._say(trainer, f"{START}, before any training: {figures(fitted.start)}")
             self._candidates.baseline = HEAD
+            baselines[HEAD] = Baseline(fitted.head, fitted.head_probabilities)
             self._offer(trainer, model, HEAD, fitted.head)
             seconds = time.monotonic() - started
             if fitted.known:
@@ -129,12 +134,15 @@ class Selection(pl.Callback):
         ):
             self._candidates.baseline = START
             self._offer(trainer, model, START, self._evaluate(trainer, model))
+            baselines[START] = Baseline(self._candidates.scores[START])
             self._say(trainer, f"{START}, before any training: {figures(self._candidates.scores[START])}")
         else:
             # A head of zeros says nothing: there is nothing to be measured against, and nothing to go back to.
             return
         if trainer.is_global_zero:
             copy_whole(self._folder.best, self._folder.head)
+            photos = self._data(trainer).manifest.part(VAL)
+            write_baselines(self._folder.baselines, photos, model.classes, baselines)
         self._head = {name: tensor.clone() for name, tensor in model.network.plain_state().items()}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -258,7 +266,9 @@ class Selection(pl.Callback):
         """Bring along what the resumed run kept beside its checkpoint."""
         before = RunFolder(resumed.parent.parent)
         if trainer.is_global_zero:
-            for source, target in ((before.best, self._folder.best), (before.head, self._folder.head)):
+            ours = self._folder
+            kept = ((before.best, ours.best), (before.head, ours.head), (before.baselines, ours.baselines))
+            for source, target in kept:
                 if source.is_file():
                     copy_whole(source, target)
         trainer.strategy.barrier()

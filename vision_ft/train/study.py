@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from vision_ft.errors import ConfigError
+from vision_ft.run_folder import CHECKPOINTS
 from vision_ft.train.judging import Scored
-from vision_ft.train.run import CHECKPOINTS
 from vision_ft.train.search_folder import DATABASE, TABLE, TRIALS, WINNER, replacing
 from vision_ft.train.space import Known, Space
 from vision_ft.train.trial import DIVERGED, loss_of
