@@ -35,7 +35,7 @@ def main(verb: str, args: Sequence[str]) -> int:
     if len(folders) == 2:
         from vision_ft.commands.comparing import compare_runs
 
-        page, said = compare_runs(*folders, options.out)
+        page, said = compare_runs(folders[0], folders[1], options.out)
         say(console, said)
         say(console, f"page: {page}")
         return ExitCode.DONE

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from vision_ft.evaluate.curves import Bin, Curve, precision_recall, reliability, risk_coverage, roc, uncalibrated
 from vision_ft.evaluate.intervals import Floats
@@ -27,14 +27,14 @@ _VARIABLES = {
     FIRST: "first", SECOND: "second", THIRD: "third", FOURTH: "fourth",
 }  # fmt: skip
 # Inches; on a phone a point is about a pixel then.
-_SIZE = (4.8, 3.5)
+_SIZE = (4.4, 3.3)
 # Curves of more classes than this are drawn faintly, with their mean in front.
 _FEW = 6
 # Where the area is larger than this, the corner is what there is to see.
 NEAR_PERFECT = 0.98
-_STYLE = {
-    "svg.fonttype": "none", "font.size": 9.5, "axes.labelsize": 9.5, "xtick.labelsize": 9, "ytick.labelsize": 9,
-    "legend.fontsize": 9, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "axes.linewidth": 0.8,
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "font.size": 10, "axes.labelsize": 10, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5,
+    "legend.fontsize": 9.5, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "axes.linewidth": 0.8,
     "xtick.color": FAINT, "ytick.color": FAINT, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": LINE,
     "grid.linewidth": 0.8, "axes.axisbelow": True, "figure.facecolor": "none", "axes.facecolor": "none",
@@ -82,7 +82,8 @@ def _adapted(text: str, name: str, title: str) -> str:
 def _shares(axes: Axes, x: bool = True, y: bool = True) -> None:
     for axis, wanted in ((axes.xaxis, x), (axes.yaxis, y)):
         if wanted:
-            axis.set_major_formatter(PercentFormatter(1.0, decimals=None, symbol=" %"))
+            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
 
 
 def _classes_drawn(part: Part, classes: Sequence[str]) -> list[tuple[str, Probabilities, Any]]:
@@ -160,7 +161,8 @@ def draw_reliability(probabilities: Probabilities, labels: Labels, temperature: 
         lowest = min(one.confidence for one in [*after, *before])
         axes.set(xlim=(max(0.0, lowest - 0.05), 1.01), ylim=(-0.02, 1.04))
         axes.set_ylabel("right, share")
-        axes.legend(loc="lower right" if lowest > 0.6 else "upper left")
+        if before:
+            axes.legend(loc="lower right" if lowest > 0.6 else "upper left")
         below.bar([one.confidence for one in after], [one.photos for one in after], width=0.02, color=FIRST)
         below.set_yscale("log")
         below.set_ylabel("photos")
@@ -214,7 +216,7 @@ def draw_novelty(ours: Floats, others: Floats | None, neither: float | None) -> 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
         together = ours if others is None else np.concatenate([ours, others])
-        edges = np.histogram_bin_edges(together, bins=30)
+        edges = np.histogram_bin_edges(together, bins=30).tolist()
         axes.hist(
             ours, edges, weights=np.full(len(ours), 1 / len(ours)), color=FIRST, alpha=0.6, label="held-out photos"
         )
@@ -231,12 +233,18 @@ def draw_novelty(ours: Floats, others: Floats | None, neither: float | None) -> 
     return draw
 
 
-def draw_learning(training: dict[str, Any]) -> Callable[[Figure], None] | None:
-    """Loss and accuracy by epoch, the phases shaded, what is handed over marked; ``None`` without an epoch."""
+def draw_learning(training: dict[str, Any], figure_name: str) -> Callable[[Figure], None] | None:
+    """Loss or accuracy by epoch, the phases shaded, what is handed over marked; ``None`` without an epoch.
+
+    Args:
+        training: of the record.
+        figure_name: ``"loss"`` or ``"accuracy"``.
+    """
     epochs = training["epochs"]
     if not epochs:
         return None
-    scored = {one["name"]: one for one in training["candidates"]}
+    ours = "log_loss" if figure_name == "loss" else figure_name
+    scored = {one["name"]: one[ours] for one in training["candidates"]}
     start = next((scored[name] for name in ("head alone", "pretrained head") if name in scored), None)
     chosen = scored.get(training["handed_over"])
 
@@ -246,41 +254,42 @@ def draw_learning(training: dict[str, Any]) -> Callable[[Figure], None] | None:
             axes.plot(*zip(*known, strict=True), color=colour, marker="o", markersize=4, label=label)
 
     def draw(figure: Figure) -> None:
-        upper, lower = figure.subplots(2, 1, sharex=True)
-        for axes, figure_name, ours in ((upper, "loss", "log_loss"), (lower, "accuracy", "accuracy")):
-            _phases(axes, epochs, names=axes is upper)
-            line(axes, f"train_{figure_name}", FAINT, "training, on random views")
-            line(axes, f"val_{figure_name}", FIRST, "validation")
-            if start is not None and start[ours] is not None:
-                axes.plot(0, start[ours], color=FIRST, marker="D", markersize=5, linestyle="none", label="before")
-            if chosen is not None and chosen[ours] is not None:
-                place = training["handed_over_epoch"]
-                axes.plot(
-                    place, chosen[ours], color=SECOND, marker="*", markersize=13, linestyle="none", label="handed over",
-                    clip_on=False, zorder=5,
-                )  # fmt: skip
-            axes.set_ylabel("log-loss" if figure_name == "loss" else "accuracy")
-        upper.set_ylim(bottom=0)
-        lower.set_xlabel("epoch")
-        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
-        lower.set_xlim(-0.3, epochs[-1]["epoch"] + 0.3)
-        _shares(lower, x=False)
-        figure.legend(*upper.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        axes = figure.subplots()
+        _phases(axes, epochs)
+        line(axes, f"train_{figure_name}", FAINT, "training views")
+        line(axes, f"val_{figure_name}", FIRST, "validation")
+        if start is not None:
+            axes.plot(0, start, color=FIRST, marker="D", markersize=5, linestyle="none", label="before unfreezing")
+        if chosen is not None:
+            axes.plot(
+                training["handed_over_epoch"], chosen, color=SECOND, marker="*", markersize=13, linestyle="none",
+                label="handed over", clip_on=False, zorder=5,
+            )  # fmt: skip
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(-0.3, epochs[-1]["epoch"] + 0.3)
+        if figure_name == "loss":
+            axes.set_ylim(bottom=0)
+            axes.set_ylabel("log-loss")
+        else:
+            axes.set_ylabel("accuracy")
+            _shares(axes, x=False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
     return draw
 
 
-def _phases(axes: Axes, epochs: Sequence[dict[str, Any]], *, names: bool) -> None:
+def _phases(axes: Axes, epochs: Sequence[dict[str, Any]]) -> None:
     phases: dict[int, list[dict[str, Any]]] = {}
     for one in epochs:
         phases.setdefault(one["phase"], []).append(one)
     for number, rows in phases.items():
         first, last = rows[0]["epoch"] - 1, rows[-1]["epoch"]
         axes.axvspan(first, last, color=THIRD, alpha=0.16 if number % 2 else 0.07, linewidth=0)
-        if names and len(phases) <= _FEW:
+        if len(phases) <= _FEW:
             text = f"{len(rows[0]['stages'])} stages" if len(rows[0]["stages"]) > 1 else "1 stage"
             axes.text(
-                (first + last) / 2, 0.97, text, ha="center", va="top", fontsize=8, color=FAINT,
+                (first + last) / 2, 0.97, text, ha="center", va="top", fontsize=8.5, color=FAINT,
                 transform=axes.get_xaxis_transform(),
             )  # fmt: skip
 

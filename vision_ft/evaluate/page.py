@@ -15,7 +15,7 @@ from vision_ft.evaluate.figures import svg
 from vision_ft.evaluate.metrics import losses_of
 from vision_ft.evaluate.pictures import MISTAKES, NOVEL, SUSPECTS, UNSURE, choose
 from vision_ft.evaluate.saved import Part, Saved
-from vision_ft.evaluate.tables import class_rows, columns, confusion, metric_rows, tiles, worst_pairs
+from vision_ft.evaluate.tables import class_rows, columns, confusion, metric_rows, tiles, tone_of, worst_pairs
 from vision_ft.evaluate.verdict import main_part, percent, span, title_of
 from vision_ft.files import shown
 from vision_ft.pages import environment
@@ -101,6 +101,7 @@ def write_report(path: Path, record: dict[str, Any], saved: Saved, pictures: dic
         galleries=_galleries(record, saved, pictures),
         percent=percent,
         span=span,
+        tone=tone_of,
     )  # fmt: skip
     path.write_text(page, encoding="utf-8")
 
@@ -155,15 +156,18 @@ def _novelty(saved: Saved) -> Callable[[Figure], None] | None:
     return figures.draw_novelty(ours, others, saved.spec.thresholds.neither)
 
 
-def _learning(record: dict[str, Any]) -> Drawn | None:
-    draw = figures.draw_learning(record["training"])
-    if draw is None:
-        return None
-    text = (
-        "Each shaded band is a phase. The star is what is handed over: "
-        f"{record['training']['handed_over'] or 'the last epoch'}."
-    )
-    return Drawn(svg("learning", "Learning curves", draw, (4.8, 4.6)), "Learning curves", text)
+def _learning(record: dict[str, Any]) -> list[Drawn]:
+    training = record["training"]
+    texts = {
+        "loss": f"Each shaded band is a phase. The star is what is handed over: {training['handed_over']}.",
+        "accuracy": "On random views of the training photos, and on the validation photos as they are.",
+    }
+    drawn = {name: figures.draw_learning(training, name) for name in texts}
+    return [
+        Drawn(svg(f"learning-{name}", f"Learning curve: {name}", draw), f"Learning curve: {name}", texts[name])
+        for name, draw in drawn.items()
+        if draw is not None
+    ]
 
 
 def _candidates(record: dict[str, Any]) -> list[dict[str, Any]]:

@@ -19,12 +19,12 @@ from vision_ft.pages import data_url, jpeg_url
 
 # Of each kind.
 MOST = 12
-_SIDE = 168
+_SIDE = 224
 # The heat is coarse; the browser smooths what lies between.
 _HEAT_SIDE = 32
 _HOT = np.array([255.0, 70.0, 20.0])
 _WARM = np.array([255.0, 214.0, 90.0])
-_STRONGEST = 0.75
+_STRONGEST = 0.6
 
 MISTAKES, UNSURE, NOVEL, SUSPECTS = "mistakes", "unsure", "novel", "suspects"
 

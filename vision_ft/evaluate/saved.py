@@ -48,12 +48,12 @@ class Part:
     @property
     def guesses(self) -> Labels:
         """The most probable class of each."""
-        return self.probabilities.argmax(axis=1).astype(np.int64)
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
         """Whether that is the label's."""
-        return self.guesses == self.labels
+        return np.asarray(self.guesses == self.labels)
 
 
 @dataclass(frozen=True)

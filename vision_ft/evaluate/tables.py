@@ -13,7 +13,7 @@ from vision_ft.evaluate.verdict import percent, span, title_of
 _MOST_CLASSES = 60
 _MOST_PAIRS = 15
 # Key, title, whether it is a share, and what is to be known of it.
-_METRICS = (
+METRICS = (
     ("accuracy", "accuracy", True, "share of photos whose most probable class is the label's"),
     ("log_loss", "log-loss", False, "mean of −ln(probability of the label)"),
     ("clipped_log_loss", "log-loss, clipped", False, "the same with probabilities held within 0.005 and 0.995"),
@@ -35,7 +35,7 @@ class Cell:
 def tiles(part: dict[str, Any]) -> list[tuple[str, Cell]]:
     """The figures that come first."""
     wanted = ("accuracy", "log_loss", "auroc", "calibration_error")
-    titles = {key: (title, share) for key, title, share, _ in _METRICS}
+    titles = {key: (title, share) for key, title, share, _ in METRICS}
     return [(titles[key][0], cell(part, key, share=titles[key][1])) for key in wanted if part.get(key) is not None]
 
 
@@ -54,7 +54,7 @@ def metric_rows(record: dict[str, Any]) -> list[tuple[str, str, list[Cell]]]:
     sources += list(reversed(record["baselines"]))
     return [
         (title, meaning, [cell(source, key, share=share) for source in sources])
-        for key, title, share, meaning in _METRICS
+        for key, title, share, meaning in METRICS
     ]
 
 
@@ -64,13 +64,18 @@ def cell(source: dict[str, Any], key: str, *, share: bool) -> Cell:
     if value is None:
         return Cell("–")
     interval = source.get(f"{key}_interval")
-    said = percent(value) if share else f"{value:.4f}"
+    said = percent(value) if share else number(value)
     if interval is None:
         return Cell(said)
     if interval[0] == interval[1]:
         # Resampling what has no exception finds none, which is no proof that there are none.
-        return Cell(said, "no exception to resample")
-    return Cell(said, span(interval) if share else f"{interval[0]:.4f} to {interval[1]:.4f}")
+        return Cell(said, "all in order" if key == "auroc" else "no interval to be had")
+    return Cell(said, span(interval) if share else f"{number(interval[0])} to {number(interval[1])}")
+
+
+def number(value: float) -> str:
+    """A figure with four digits, and with five where four would make it the end of its scale."""
+    return f"{value:.5f}" if 0.99995 <= value < 0.999995 else f"{value:.4f}"
 
 
 def class_rows(part: dict[str, Any], classes: Sequence[str]) -> list[tuple[str, int, int, Cell, Cell]]:
@@ -110,3 +115,8 @@ def worst_pairs(part: dict[str, Any]) -> list[tuple[str, str, int, int]]:
     wrong = [one for one in part["confusion"] if one["label"] != one["predicted"]]
     wrong.sort(key=lambda one: (-one["photos"], -one["photos"] / of[one["label"]]))
     return [(one["label"], one["predicted"], one["photos"], of[one["label"]]) for one in wrong[:_MOST_PAIRS]]
+
+
+def tone_of(said: str) -> str:
+    """How a verdict is coloured."""
+    return {"better": "good", "worse": "necessary"}.get(said, "faint")

@@ -55,7 +55,7 @@ def _front_matter(spec: ModelSpec, title: str) -> list[str]:
         ]
         results += [
             "  - task: {type: image-classification, name: Image Classification}",
-            f"    dataset: {{type: imagefolder, name: {json.dumps(_dataset(spec), ensure_ascii=False)}, split: {part}}}",
+            f"    dataset: {{type: imagefolder, name: {json.dumps(_dataset(spec))}, split: {part}}}",
             "    metrics:",
             *metrics,
         ]

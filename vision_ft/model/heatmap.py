@@ -88,7 +88,8 @@ class _Explained(nn.Module):
                 return self._seen(features)
             return self._seen(features.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
         extra, rows, columns = _grid(self.network, features)
-        patches = features[:, extra:].transpose(1, 2).unflatten(2, (rows, columns))
+        patches = features[:, extra:].transpose(1, 2)
+        patches = patches.reshape(*patches.shape[:2], rows, columns)
         seen = self._seen(patches).flatten(2).transpose(1, 2)
         return torch.cat([features[:, :extra], seen], dim=1)
 
