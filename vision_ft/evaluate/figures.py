@@ -82,7 +82,7 @@ def _adapted(text: str, name: str, title: str) -> str:
 def _shares(axes: Axes, x: bool = True, y: bool = True) -> None:
     for axis, wanted in ((axes.xaxis, x), (axes.yaxis, y)):
         if wanted:
-            axis.set_major_locator(MaxNLocator(5))
+            axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
             axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
 
 
@@ -162,7 +162,7 @@ def draw_reliability(probabilities: Probabilities, labels: Labels, temperature: 
         axes.set(xlim=(max(0.0, lowest - 0.05), 1.01), ylim=(-0.02, 1.04))
         axes.set_ylabel("right, share")
         if before:
-            axes.legend(loc="lower right" if lowest > 0.6 else "upper left")
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
         below.bar([one.confidence for one in after], [one.photos for one in after], width=0.02, color=FIRST)
         below.set_yscale("log")
         below.set_ylabel("photos")
@@ -204,7 +204,7 @@ def draw_risk_coverage(probabilities: Probabilities, labels: Labels, unsure: flo
         axes.set(xlim=(0, 1.0), ylim=(0, top))
         axes.set_xlabel("answered, share (the surest first)")
         axes.set_ylabel("mistakes among them")
-        axes.legend(loc="upper left" if highest < 0.7 * top else "lower left")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left")
         _shares(axes)
 
     return draw
@@ -227,7 +227,7 @@ def draw_novelty(ours: Floats, others: Floats | None, neither: float | None) -> 
             axes.axvline(neither, color=INK, linewidth=1.2, linestyle="--", label=f"neither above {neither:.3g}")
         axes.set_xlabel("novelty")
         axes.set_ylabel("share of photos")
-        axes.legend(loc="upper right")
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
         _shares(axes, x=False)
 
     return draw

@@ -24,6 +24,9 @@ TINY = float(np.finfo(np.float32).eps)
 # What competitions on cats and dogs clip to, as one photo that is surely wrong would decide everything otherwise.
 CLIP = 0.005
 BINS = 15
+# In float32, and from both ends, as PyTorch counts them: a confidence of 0.4 lies on an edge, as it does there.
+_STEPS = np.arange(BINS + 1) * float(np.float32(1 / BINS))
+EDGES = np.where(np.arange(BINS + 1) <= BINS // 2, _STEPS, 1 - _STEPS[::-1]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,7 @@ def calibration_error(confidences: Floats | Probabilities, right: npt.NDArray[np
 
 def bins_of(confidences: Floats | Probabilities) -> npt.NDArray[np.int64]:
     """The bin of each confidence, 0 to 15; the last one is for 1 itself, which torchmetrics keeps apart."""
-    edges = np.linspace(0, 1, BINS + 1, dtype=np.float32)
-    return np.digitize(np.clip(confidences, 0, 1).astype(np.float32), edges) - 1
+    return np.digitize(np.clip(confidences, 0, 1).astype(np.float32), EDGES) - 1
 
 
 def _binned(confidences: Floats | Probabilities, right: npt.NDArray[np.bool_]) -> Floats:

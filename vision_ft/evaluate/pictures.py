@@ -24,7 +24,7 @@ _SIDE = 224
 _HEAT_SIDE = 32
 _HOT = np.array([255.0, 70.0, 20.0])
 _WARM = np.array([255.0, 214.0, 90.0])
-_STRONGEST = 0.6
+_STRONGEST = 0.55
 
 MISTAKES, UNSURE, NOVEL, SUSPECTS = "mistakes", "unsure", "novel", "suspects"
 
