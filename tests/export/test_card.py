@@ -58,8 +58,8 @@ def test_it_says_what_a_person_should_know() -> None:
 
 def test_limits_are_those_of_the_model() -> None:
     others = {
-        "folder": "not_pets", "photos": 110, "refused": 99, "refused_interval": [0.83, 0.94], "unsure": 9, "neither": 90,
-        "surer_than_90": 4, "novelty_auroc": 0.99,
+        "folder": "not_pets", "photos": 110, "refused": 99, "refused_interval": [0.83, 0.94], "unsure": 9,
+        "neither": 90, "surer_than_90": 4, "novelty_auroc": 0.99,
     }  # fmt: skip
     spec = spec_of()
     spec = dataclasses.replace(

@@ -6,6 +6,7 @@ rectangle that the network sees, so that a strength means the same for every siz
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from vision_ft.errors import DataError, UnreadablePhoto
 from vision_ft.evaluate.intervals import wilson
 from vision_ft.files import spread
 from vision_ft.framing import Pixels
-from vision_ft.imaging import read
+from vision_ft.imaging import file_bytes, read
 from vision_ft.runtime.predictor import Predictor
 
 _BATCH = 32
@@ -111,15 +112,16 @@ def try_robustness(predictor: Predictor, manifest: Manifest, photos: int) -> dic
         The record; ``docs/report.md`` has its schema.
 
     Raises:
-        DataError: none of the photos can be read.
+        DataError: photos are gone, or are not what they were.
     """
     part = TEST if manifest.part(TEST).height else VAL
     rows = manifest.part(part).sort("label", "path")
     chosen = rows[spread(range(rows.height), photos)] if rows.height else rows
     views, labels = _views(predictor, manifest, chosen)
-    if not views:
+    if len(views) < chosen.height or not views:
         raise DataError(
-            f"none of the {part} photos is in {str(manifest.root)!r}; if they were moved, name their folder with --root"
+            f"{chosen.height - len(views)} of {chosen.height} {part} photos of the run are gone or changed below "
+            f"{str(manifest.root)!r}; if they were moved, name their folder with --root"
         )
     wanted = np.array(labels)
     return {
@@ -144,10 +146,14 @@ def try_robustness(predictor: Predictor, manifest: Manifest, photos: int) -> dic
 
 
 def _views(predictor: Predictor, manifest: Manifest, rows: pl.DataFrame) -> tuple[list[Pixels], list[int]]:
+    """Those photos that are what the run saw, framed, and their class numbers."""
     views, labels = [], []
-    for path, label in zip(manifest.paths(rows), manifest.labels(rows), strict=True):
+    for path, label, sha256 in zip(manifest.paths(rows), manifest.labels(rows), rows["sha256"], strict=True):
         try:
-            views.append(read(path, predictor.spec.preprocessing.framing))
+            data = file_bytes(path)
+            if hashlib.sha256(data).hexdigest() != sha256:
+                continue
+            views.append(read(data, predictor.spec.preprocessing.framing))
         except UnreadablePhoto:
             continue
         labels.append(label)

@@ -192,13 +192,14 @@ def _grid(network: Network, tokens: torch.Tensor) -> tuple[int, int, int]:
     """
     backbone: Any = network.backbone
     framing = network.preprocessing.framing
-    extra = int(getattr(backbone, "num_prefix_tokens", 0) or 0)
-    patches = tokens.shape[1] - extra
-    rows, columns = getattr(getattr(backbone, "patch_embed", None), "grid_size", None) or (0, 0)
-    if rows * columns != patches:
-        # Of a pyramid, whose last stage has fewer; in the proportions of the photo.
+    declared = int(getattr(backbone, "num_prefix_tokens", 0) or 0)
+    known = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
+    # Some add the class token behind their last block of patches.
+    for extra in dict.fromkeys((declared, 0)):
+        patches = tokens.shape[1] - extra
+        # Of a pyramid, whose last stage has fewer than it began with, in the proportions of the photo.
         rows = max(1, round(math.sqrt(patches * framing.height / framing.width)))
-        columns = patches // rows
-    if rows * columns != patches:
-        raise Unmapped(f"{patches} patches are no grid")
-    return extra, rows, columns
+        for grid in (known, (rows, patches // rows)):
+            if grid is not None and grid[0] * grid[1] == patches:
+                return extra, grid[0], grid[1]
+    raise Unmapped(f"{tokens.shape[1]} tokens are no grid")
