@@ -1,8 +1,8 @@
 """What the report costs at the end of a fit: time on top, and bytes, with 400 validation photos.
 
-The photos are dealt into training, 400 for validation and 400 for test; a fit of the head alone is timed, and in the same
-run what it spends on the report: the pictures with their heat-maps, the figures and the page. The page is then drawn
-again in a process of its own, as ``vision-ft report`` does.
+The photos are dealt into training, 400 for validation and 400 for test; a fit of the head alone is timed, and in the
+same run what it spends on the report: the pictures with their heat-maps, the figures and the page. The page is then
+drawn again in a process of its own, as ``vision-ft report`` does.
 """
 
 from __future__ import annotations
