@@ -1,89 +1,25 @@
-"""The figures of the report, as SVG that takes its colours and its letters from the page around it."""
+"""The figures of the report: what is drawn in each."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from vision_ft.evaluate.curves import Bin, Curve, precision_recall, reliability, risk_coverage, roc, uncalibrated
 from vision_ft.evaluate.intervals import Floats
 from vision_ft.evaluate.metrics import Labels, Probabilities
 from vision_ft.evaluate.saved import Part
+from vision_ft.evaluate.svg import FAINT, FIRST, FOURTH, INK, SECOND, THIRD, in_percent, legend_name
 
-# Colours that stand for variables of the page, which has them for light and for dark.
-INK, FAINT, LINE, GROUND = "#010203", "#040506", "#070809", "#0a0b0c"
-FIRST, SECOND, THIRD, FOURTH = "#0d0e0f", "#101112", "#131415", "#161718"
-_VARIABLES = {
-    INK: "ink", FAINT: "faint", LINE: "line", GROUND: "ground",
-    FIRST: "first", SECOND: "second", THIRD: "third", FOURTH: "fourth",
-}  # fmt: skip
-# Inches; on a phone a point is about a pixel then.
-_SIZE = (4.4, 3.3)
 # Curves of more classes than this are drawn faintly, with their mean in front.
 _FEW = 6
 # Where the area is larger than this, the corner is what there is to see.
 NEAR_PERFECT = 0.98
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none", "font.size": 10, "axes.labelsize": 10, "xtick.labelsize": 9.5, "ytick.labelsize": 9.5,
-    "legend.fontsize": 9.5, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "axes.linewidth": 0.8,
-    "xtick.color": FAINT, "ytick.color": FAINT, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": LINE,
-    "grid.linewidth": 0.8, "axes.axisbelow": True, "figure.facecolor": "none", "axes.facecolor": "none",
-    "legend.frameon": False, "lines.linewidth": 1.8, "lines.solid_capstyle": "round",
-}  # fmt: skip
-
-
-def svg(name: str, title: str, draw: Callable[[Figure], None], size: tuple[float, float] = _SIZE) -> str:
-    """A figure as an ``<svg>`` element.
-
-    Args:
-        name: unlike that of any other figure on the page; what it refers to within itself begins so.
-        title: for who cannot see it.
-        draw: draws into the empty figure.
-        size: in inches.
-    """
-    # Not pyplot: it looks for a display, and keeps what it draws.
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=size, layout="constrained")
-        draw(figure)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _adapted(buffer.getvalue(), name, title)
-
-
-def _adapted(text: str, name: str, title: str) -> str:
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var(--{variable})")
-    # The page's letters, at the size that was asked for.
-    text = re.sub(r"font: (?:[a-z0-9]+ )?([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-    # A hundredth of a point is enough, and half the size; of numbers that people read, nothing is taken.
-    text = re.sub(r'\bd="[^"]*"', lambda path: re.sub(r"(\.\d{2})\d+", r"\1", path.group(0)), text)
-    head = re.match(r"<svg[^>]*>", text)
-    if head is None:
-        raise RuntimeError("matplotlib wrote no SVG")
-    # Within a page, an <svg> needs no names of its languages, and has the size that the page gives it.
-    opened = re.sub(r' (?:width|height|version|xmlns(?::\w+)?)="[^"]*"', "", head.group(0))[:-1]
-    return f'{opened} role="img" aria-label="{escape(title)}" id="figure-{name}">' + text[head.end() :]
-
-
-def _shares(axes: Axes, x: bool = True, y: bool = True) -> None:
-    for axis, wanted in ((axes.xaxis, x), (axes.yaxis, y)):
-        if wanted:
-            axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-            axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6):g} %"))
 
 
 def _classes_drawn(part: Part, classes: Sequence[str]) -> list[tuple[str, Probabilities, Any]]:
@@ -96,7 +32,7 @@ def _classes_drawn(part: Part, classes: Sequence[str]) -> list[tuple[str, Probab
 def _draw_curves(axes: Axes, curves: Sequence[tuple[str, Curve]], grid: Floats, *, left: bool) -> None:
     if len(curves) <= _FEW:
         for (name, curve), colour in zip(curves, (FIRST, SECOND, THIRD, FOURTH, INK, FAINT), strict=False):
-            axes.step(curve.x, curve.y, where="post" if left else "pre", color=colour, label=name)
+            axes.step(curve.x, curve.y, where="post" if left else "pre", color=colour, label=legend_name(name))
         if len(curves) > 1:
             axes.legend(loc="lower right" if left else "lower left")
         return
@@ -122,7 +58,7 @@ def draw_roc(part: Part, classes: Sequence[str], area: float | None) -> Callable
         one = f"{classes[0]!r} taken for {classes[1]!r}" if len(classes) == 2 else "others let in"
         axes.set_xlabel(f"{one}, share")
         axes.set_ylabel(f"{classes[1]!r} found, share" if len(classes) == 2 else "found, share")
-        _shares(axes)
+        in_percent(axes)
 
     return draw
 
@@ -142,7 +78,7 @@ def draw_precision_recall(part: Part, classes: Sequence[str], area: float | None
         axes.set(xlim=(1 - corner, 1 + 0.01 * corner), ylim=(1 - corner, 1 + 0.02 * corner))
         axes.set_xlabel("recall")
         axes.set_ylabel("precision")
-        _shares(axes)
+        in_percent(axes)
 
     return draw
 
@@ -165,10 +101,12 @@ def draw_reliability(probabilities: Probabilities, labels: Labels, temperature: 
             figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
         below.bar([one.confidence for one in after], [one.photos for one in after], width=0.02, color=FIRST)
         below.set_yscale("log")
+        below.yaxis.set_major_formatter(FuncFormatter(lambda photos, _: f"{photos:,g}"))
+        below.yaxis.set_minor_formatter(NullFormatter())
         below.set_ylabel("photos")
         below.set_xlabel("confidence")
-        _shares(axes)
-        _shares(below, y=False)
+        in_percent(axes)
+        in_percent(below, y=False)
 
     return draw
 
@@ -205,7 +143,7 @@ def draw_risk_coverage(probabilities: Probabilities, labels: Labels, unsure: flo
         axes.set_xlabel("answered, share (the surest first)")
         axes.set_ylabel("mistakes among them")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left")
-        _shares(axes)
+        in_percent(axes)
 
     return draw
 
@@ -228,7 +166,7 @@ def draw_novelty(ours: Floats, others: Floats | None, neither: float | None) -> 
         axes.set_xlabel("novelty")
         axes.set_ylabel("share of photos")
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
-        _shares(axes, x=False)
+        in_percent(axes, x=False)
 
     return draw
 
@@ -273,7 +211,7 @@ def draw_learning(training: dict[str, Any], figure_name: str) -> Callable[[Figur
             axes.set_ylabel("log-loss")
         else:
             axes.set_ylabel("accuracy")
-            _shares(axes, x=False)
+            in_percent(axes, x=False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
 
     return draw
@@ -308,6 +246,6 @@ def draw_robustness(kind: dict[str, Any], clean: dict[str, Any]) -> Callable[[Fi
         axes.set_ylim(min(0.45, float(low.min()) - 0.02), 1.01)
         axes.set_xlabel(kind["title"])
         axes.set_ylabel("accuracy")
-        _shares(axes, x=False)
+        in_percent(axes, x=False)
 
     return draw

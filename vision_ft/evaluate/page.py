@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from vision_ft.data.listing import TEST, VAL
 from vision_ft.evaluate import figures
-from vision_ft.evaluate.figures import svg
 from vision_ft.evaluate.metrics import losses_of
 from vision_ft.evaluate.pictures import MISTAKES, NOVEL, SUSPECTS, UNSURE, choose
 from vision_ft.evaluate.saved import Part, Saved
+from vision_ft.evaluate.svg import svg
 from vision_ft.evaluate.tables import class_rows, columns, confusion, metric_rows, tiles, tone_of, worst_pairs
 from vision_ft.evaluate.verdict import main_part, percent, span, title_of
 from vision_ft.files import shown

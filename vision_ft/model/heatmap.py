@@ -22,7 +22,7 @@ from torch import nn
 from vision_ft.model.network import Network
 
 _log = logging.getLogger(__name__)
-_BATCH = 16
+_BATCH = 8
 _CALLED = ("stages", "blocks", "layers")
 
 

@@ -85,7 +85,7 @@ class History(pl.Callback):
                 "lr": schedule.phases[state.phase].lr if schedule.phases else None,
                 **{name.replace("/", "_"): _finite(value) for name, value in figures.items()},
                 "seconds": time.monotonic() - self._epoch_begun,
-                "photos": len(trainer.datamodule.manifest.part(TRAIN)),  # type: ignore[attr-defined]
+                "photos": _photos(trainer),
             }
         )
 
@@ -107,6 +107,13 @@ class History(pl.Callback):
             "memory": _memory(),
             "device_memory": torch.cuda.max_memory_allocated(device) if on_gpu else None,
         }
+
+
+def _photos(trainer: pl.Trainer) -> int:
+    """How many an epoch goes through: all of them, unless it is cut short."""
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    most = int(trainer.num_training_batches) * int(data.batch_size) * trainer.world_size
+    return min(len(data.manifest.part(TRAIN)), most)
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
