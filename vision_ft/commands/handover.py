@@ -12,8 +12,7 @@ from vision_ft.commands.summary import show_parts
 from vision_ft.data.manifest import Manifest
 from vision_ft.errors import DataError, UnreadablePhoto
 from vision_ft.evaluate.measure import Measured, measure
-from vision_ft.export.bundle import write_model
-from vision_ft.export.describe import add_metrics
+from vision_ft.export.bundle import add_metrics, write_model
 from vision_ft.export.staging import staged
 from vision_ft.framing import Framing, Pixels
 from vision_ft.imaging import read

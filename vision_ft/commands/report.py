@@ -85,7 +85,7 @@ def _parse(verb: str, args: Sequence[str]) -> argparse.Namespace:
 def _ask_others(folder: RunFolder, pictures: Path, console: Console) -> None:
     """Let the model say what is on pictures of none of its classes, and tell of it in its card."""
     from vision_ft.evaluate.record import others_of
-    from vision_ft.export.describe import add_others
+    from vision_ft.export.bundle import add_others
     from vision_ft.runtime.predictor import Predictor
 
     Saved.read(folder)
