@@ -36,8 +36,10 @@ def draw_report(folder: RunFolder) -> dict[str, Any]:
     if not is_ours(folder.report):
         raise DataError(f"{str(folder.report)!r} is a file of yours and is not written over; move it away")
     saved = Saved.read(folder)
-    record = record_of(saved, suspected(saved.held_out(), saved.spec.classes))
-    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    found = record_of(saved, suspected(saved.held_out(), saved.spec.classes))
+    text = json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False)
+    # The page is made of what is written, and of nothing that is not.
+    record: dict[str, Any] = json.loads(text)
     folder.metrics.write_text(text + "\n", encoding="utf-8")
     write_report(folder.report, record, saved, read_pictures(folder.pictures))
     return record
