@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +39,6 @@ def chromium() -> Iterator[Any]:
         pytest.skip("no Chromium on this machine to look at pages with; install the system's package, as .ci/run does")
     from playwright.sync_api import sync_playwright
 
-    # It is told to look for its own browsers nowhere; and has no messages for anybody.
-    os.environ.setdefault("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=list(_FLAGS))
         try:

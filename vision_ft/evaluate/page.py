@@ -99,6 +99,7 @@ def write_report(path: Path, record: dict[str, Any], saved: Saved, pictures: dic
         candidates=_candidates(record),
         robustness=_robustness(record),
         galleries=_galleries(record, saved, pictures),
+        heated=any(one["heat"] for one in pictures.values()),
         percent=percent,
         span=span,
         tone=tone_of,
