@@ -9,6 +9,7 @@ VisionError
 │   ├── CheckpointError     a checkpoint that is not ours or does not fit
 │   └── BundleError         an exported model that is damaged, or cannot be written
 ├── UnreadablePhoto         one photo that cannot be decoded; named and passed over
+├── UnreadableArchive       an archive that is damaged, or holds more than it may
 └── ExportMismatch          the exported model disagrees with its source; never written
 """
 
@@ -69,6 +70,10 @@ class BundleError(InputError):
 
 class UnreadablePhoto(VisionError):  # noqa: N818 - named for what it is: one photo, not a failed command
     """One photo cannot be decoded; the message is the reason alone, without the path."""
+
+
+class UnreadableArchive(VisionError):  # noqa: N818 - as above
+    """An archive is damaged or out of all bounds; the message is the reason alone, without the path."""
 
 
 class ExportMismatch(VisionError):  # noqa: N818 - reads as the finding that it is

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from vision_ft.archives import Limits
 from vision_ft.errors import DataError
-from vision_ft.supply.unpack import Limits, unpack
+from vision_ft.supply.unpack import unpack
 
 
 def tar_of(path: Path, *members: tuple[tarfile.TarInfo, bytes], format: int = tarfile.PAX_FORMAT) -> Path:
