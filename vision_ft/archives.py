@@ -6,6 +6,8 @@ What an archive says of its sizes is not believed: it is read in small pieces, a
 from __future__ import annotations
 
 import gzip
+import io
+import math
 import re
 import stat
 import struct
@@ -13,7 +15,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,8 +25,14 @@ from rich.filesize import decimal
 
 from vision_ft.errors import UnreadableArchive
 
+# How the names of the archives end that are looked into.
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
 _CHUNK = 1 << 16
 _DEPTH = 32
+# A header in a tar; and the table of a zip, which is held as long as the zip is read: some 400,000 entries.
+_HEADER = 1 << 20
+_TABLE = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -62,16 +70,19 @@ class Member:
 
 
 def members(archive: Path, limits: Limits) -> Iterator[Member]:
-    """The entries of a ``.tar.gz`` or ``.zip``, one after the other; to be used under :func:`named_faults`.
+    """The entries of a ``.tar``, ``.tar.gz`` or ``.zip``, one after the other; to be used under :func:`named_faults`.
+
+    A tar is read from its beginning to its end, and nothing of what was passed is held.
 
     Raises:
         UnreadableArchive: it is neither, or holds more than the limits allow.
     """
-    if archive.name.endswith((".tar.gz", ".tgz")):
-        return _tar_members(archive, limits)
-    if archive.name.endswith(".zip"):
+    name = archive.name.lower()
+    if name.endswith((".tar", ".tar.gz", ".tgz")):
+        return _tar_members(archive, limits, packed=not name.endswith(".tar"))
+    if name.endswith(".zip"):
         return _zip_members(archive)
-    raise UnreadableArchive("it is neither a .tar.gz nor a .zip")
+    raise UnreadableArchive("it is neither a .tar, a .tar.gz nor a .zip")
 
 
 @contextmanager
@@ -98,17 +109,23 @@ def parts_below(name: str) -> tuple[str, ...] | str:
     return parts if len(parts) <= _DEPTH else "lies too deep"
 
 
-def _tar_members(archive: Path, limits: Limits) -> Iterator[Member]:
-    with archive.open("rb") as packed, gzip.open(packed) as stream:
-        bounded = cast("IO[bytes]", _Bounded(stream, limits))
+def _tar_members(archive: Path, limits: Limits, *, packed: bool) -> Iterator[Member]:
+    # Besides the files: their headers, and what fills up the last block of each and of the tar.
+    end = limits.total + limits.entries * 4096 + (1 << 16)
+    with ExitStack() as opened:
+        file = opened.enter_context(archive.open("rb"))
+        stream = cast("IO[bytes]", opened.enter_context(gzip.open(file)) if packed else file)
+        bounded = _Bounded(stream, "a header in it", _HEADER, end)
         with tarfile.open(fileobj=bounded, mode="r:") as tar:
-            for info in tar:
+            while (info := tar.next()) is not None:
+                # It would hold on to every entry that was passed.
+                tar.members.clear()  # type: ignore[attr-defined]
                 # A sparse file is stored small and comes out as large as its header says.
                 plain = info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not info.issparse()
                 fault = None if plain or info.isdir() else "is a link, a device or the like"
-                yield Member(info.name, info.isdir(), fault, packed.tell(), partial(_opened, tar, info))
+                yield Member(info.name, info.isdir(), fault, file.tell(), partial(_opened, tar, info))
             # The checksum of a gzip stands at its end, behind all that a tar needs.
-            while bounded.read(_CHUNK):
+            while packed and bounded.read(_CHUNK):
                 pass
 
 
@@ -119,27 +136,30 @@ def _opened(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
     return source
 
 
-class _Bounded:
-    """What the tar is read through: :mod:`tarfile` reads as much at once as a header tells it to."""
+class _Bounded(io.RawIOBase):
+    """What an archive is read through: the libraries read as much at once as a header tells them to."""
 
-    def __init__(self, stream: gzip.GzipFile, limits: Limits) -> None:
-        self._stream = stream
-        # Besides the files: their headers, and what fills up the last block of each and of the tar.
-        self._end = limits.total + limits.entries * 4096 + (1 << 16)
+    def __init__(self, stream: IO[bytes], what: str, most: int, end: float) -> None:
+        self._stream, self._what, self._most, self._end = stream, what, most, end
 
-    def read(self, size: int) -> bytes:
-        if not 0 <= size <= 1 << 20:
-            raise UnreadableArchive(f"a header in it is {decimal(size)} long")
-        content = self._stream.read(size)
+    def read(self, size: int = -1) -> bytes:
+        if size > self._most:
+            raise UnreadableArchive(f"{self._what} is {decimal(size)} long")
+        # Without a size all that is left is meant, as at the end of a zip.
+        content = self._stream.read(size if size >= 0 else self._most)
         self._check(self._stream.tell())
         return content
 
-    def seek(self, position: int) -> int:
-        self._check(position)
-        return self._stream.seek(position)
+    def seek(self, position: int, whence: int = 0) -> int:
+        if not whence:
+            self._check(position)
+        return self._stream.seek(position, whence)
 
     def tell(self) -> int:
         return self._stream.tell()
+
+    def seekable(self) -> bool:
+        return True
 
     def _check(self, position: int) -> None:
         if position > self._end:
@@ -147,7 +167,7 @@ class _Bounded:
 
 
 def _zip_members(archive: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(archive) as packed:
+    with archive.open("rb") as file, zipfile.ZipFile(_Bounded(file, "its table", _TABLE, math.inf)) as packed:
         for info in packed.infolist():
             mode = stat.S_IFMT(info.external_attr >> 16)
             fault = None

@@ -285,4 +285,4 @@ def test_a_damaged_archive_is_named(tmp_path: Path, out: Path, make: Maker, dama
 
 def test_another_kind_of_archive_is_refused(tmp_path: Path, out: Path) -> None:
     (tmp_path / "a.rar").write_bytes(b"Rar!")
-    refuses(tmp_path / "a.rar", out, r"neither a \.tar\.gz nor a \.zip")
+    refuses(tmp_path / "a.rar", out, r"neither a \.tar, a \.tar\.gz nor a \.zip")
