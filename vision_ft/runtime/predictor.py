@@ -8,20 +8,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
 from PIL import Image
 
-from vision_ft.errors import UnreadablePhoto
-from vision_ft.framing import Pixels, resize
-from vision_ft.imaging import load, read
+from vision_ft.framing import Pixels
 from vision_ft.runtime.bundle import open_bundle
 from vision_ft.runtime.engine import Engine, OnnxRuntime, Probabilities
+from vision_ft.runtime.photos import Photo, framed, path_of
 from vision_ft.spec import ModelSpec
-
-# A path, an encoded file's bytes, a Pillow image, or RGB uint8 pixels of shape (height, width, 3).
-Photo: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | Pixels
 
 UNSURE, NEITHER = "unsure", "neither"
 BATCH_SIZE = 16
@@ -108,25 +104,15 @@ class Predictor:
     def _submit(
         self, pool: ThreadPoolExecutor, photos: Iterator[Photo], count: int
     ) -> list[tuple[Photo, Future[Pixels | str]]]:
-        return [(photo, pool.submit(self._frame, photo)) for photo in islice(photos, count)]
-
-    def _frame(self, photo: Photo) -> Pixels | str:
-        """The photo's pixels, or the reason why there are none."""
-        try:
-            framing = self.spec.preprocessing.framing
-            if isinstance(photo, (Image.Image, np.ndarray)):
-                return resize(_as_image(photo), framing)
-            return read(photo, framing)
-        except UnreadablePhoto as error:
-            return str(error)
+        return [(photo, pool.submit(framed, photo, self.spec.preprocessing.framing)) for photo in islice(photos, count)]
 
     def _predict_batch(self, batch: Sequence[tuple[Photo, Pixels | str]]) -> Iterator[Prediction]:
-        readable = [framed for _, framed in batch if not isinstance(framed, str)]
+        readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]
         rows = iter(self._engine.run(np.stack(readable)) if readable else ())
-        for photo, framed in batch:
-            path = os.fspath(photo) if isinstance(photo, (str, os.PathLike)) else None
-            if isinstance(framed, str):
-                yield Prediction(path, error=framed)
+        for photo, pixels in batch:
+            path = path_of(photo)
+            if isinstance(pixels, str):
+                yield Prediction(path, error=pixels)
             else:
                 yield self._judge(path, next(rows))
 
@@ -141,11 +127,3 @@ class Predictor:
             confidence=confidence,
             probabilities={name: float(share) for name, share in zip(self.spec.classes, row, strict=True)},
         )
-
-
-def _as_image(photo: Image.Image | Pixels) -> Image.Image:
-    if isinstance(photo, Image.Image):
-        return load(photo)
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
-        raise UnreadablePhoto(f"an array must be uint8 of shape (height, width, 3), not {photo.dtype} {photo.shape}")
-    return Image.fromarray(photo)
