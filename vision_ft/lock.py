@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from vision_ft.errors import InputError
 
 
-def hold(file: IO[str], error: InputError) -> None:
+def hold(file: IO[Any], error: InputError) -> None:
     """Hold on to a file for as long as it is open; the system lets go of it however the process ends.
 
     On Windows nothing is held.
@@ -29,7 +29,7 @@ def hold(file: IO[str], error: InputError) -> None:
 
 
 @contextmanager
-def waiting(file: IO[str]) -> Iterator[None]:
+def waiting(file: IO[Any]) -> Iterator[None]:
     """Hold on to a file while the block lasts, after whoever else does. On Windows nothing is held."""
     if sys.platform == "win32":
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +18,11 @@ Probabilities = npt.NDArray[np.float32]
 _ERRORS_ONLY = 3
 
 
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Engine(Protocol):
     """Runs an exported model."""
 
@@ -27,17 +33,22 @@ class Engine(Protocol):
 class OnnxRuntime:
     """ONNX Runtime on the CPU. Safe to call from several threads."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, lanes: int = 1) -> None:
         """Load a graph.
 
         Args:
             model: the bytes of ``model.onnx``.
+            lanes: how many calls at once are to share the cores.
 
         Raises:
             BundleError: ONNX Runtime cannot load it.
         """
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
+        options.intra_op_num_threads = max(1, cores() // lanes)
+        # Its threads would keep their cores busy while they wait, and others decode on these.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.lanes = lanes
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -15,12 +13,16 @@ from PIL import Image
 
 from vision_ft.framing import Pixels
 from vision_ft.runtime.bundle import open_bundle
-from vision_ft.runtime.engine import Engine, OnnxRuntime, Probabilities
-from vision_ft.runtime.photos import Photo, framed, path_of
+from vision_ft.runtime.crew import crew_of
+from vision_ft.runtime.engine import Engine, OnnxRuntime, Probabilities, cores
+from vision_ft.runtime.photos import Photo, path_of
+from vision_ft.runtime.pipeline import Batch, answers
+from vision_ft.runtime.process import AVAILABLE
 from vision_ft.spec import ModelSpec
 
 UNSURE, NEITHER = "unsure", "neither"
-BATCH_SIZE = 16
+# On a CPU larger batches are no faster, and their activations fit its caches less well.
+BATCH_SIZE = 4
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,19 @@ class Predictor:
         self._engine = engine
 
     @classmethod
-    def load(cls, bundle: str | os.PathLike[str]) -> Self:
+    def load(cls, bundle: str | os.PathLike[str], *, lanes: int = 1) -> Self:
         """Open a bundle and check every file in it.
+
+        Args:
+            bundle: the folder.
+            lanes: batches that a stream has computed at once, each by its share of the cores. One answers a single
+                photo soonest; as many as there are cores get through many photos soonest.
 
         Raises:
             BundleError: the folder is no bundle, or a file in it was changed.
         """
         spec, model = open_bundle(Path(bundle))
-        return cls(spec, OnnxRuntime(model))
+        return cls(spec, OnnxRuntime(model, lanes))
 
     def predict(self, photos: Sequence[Photo] | Photo, batch_size: int = BATCH_SIZE) -> list[Prediction]:
         """Predict photos, in their order.
@@ -77,34 +84,46 @@ class Predictor:
         single = isinstance(photos, (str, bytes, os.PathLike, Image.Image, np.ndarray))
         return list(self.stream([photos] if single else photos, batch_size))  # type: ignore[list-item, arg-type]
 
-    def stream(self, photos: Iterable[Photo], batch_size: int = BATCH_SIZE) -> Iterator[Prediction]:
-        """Predict photos as they come, in their order, holding a few batches of them and no more.
+    def stream(
+        self,
+        photos: Iterable[Photo],
+        batch_size: int = BATCH_SIZE,
+        *,
+        ordered: bool = True,
+        processes: int = 0,
+        timeout: float | None = None,
+    ) -> Generator[Prediction]:
+        """Predict photos as they come, holding a few batches of them and no more.
 
         Args:
-            photos: as for :meth:`predict`.
+            photos: as for :meth:`predict`; taken in the thread that iterates, a few batches ahead.
             batch_size: photos that the engine gets at once.
+            ordered: in the order of the photos; otherwise as they are ready, where one that takes long holds up no
+                other.
+            processes: how many processes decode. They are started anew for each stream, which takes about a quarter of
+                a second, and are replaced when they hang or die. 0 decodes in threads of this process.
+            timeout: seconds that decoding one photo may take before it is given up; as many as it wants if not given.
+                A thread whose photo was given up is left behind, and lives on until the photo is through or the
+                program ends; a process is ended.
 
         Yields:
             One prediction a photo.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, must be 1 or more")
-        waiting = iter(photos)
-        # One batch is decoded in threads while the one before it is in the engine; both leave the interpreter's lock.
-        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            ahead = self._submit(pool, waiting, batch_size)
-            while ahead:
-                current, ahead = ahead, self._submit(pool, waiting, batch_size)
-                yield from self._predict_batch([(photo, future.result()) for photo, future in current])
+        if processes and not AVAILABLE:
+            raise ValueError("processes that decode are not to be had on this system; leave them out")
+        crew = crew_of(self.spec.preprocessing.framing, processes=processes, threads=cores(), timeout=timeout)
+        lanes = getattr(self._engine, "lanes", 1)
+        with crew:
+            yield from answers(photos, crew, self._answers, batch_size=batch_size, lanes=lanes, ordered=ordered)
 
     def probabilities(self, pixels: Pixels) -> Probabilities:
         """Probabilities (photos, classes) of photos already framed: uint8 (photos, height, width, 3)."""
         return self._engine.run(pixels)
 
-    def _submit(
-        self, pool: ThreadPoolExecutor, photos: Iterator[Photo], count: int
-    ) -> list[tuple[Photo, Future[Pixels | str]]]:
-        return [(photo, pool.submit(framed, photo, self.spec.preprocessing.framing)) for photo in islice(photos, count)]
+    def _answers(self, batch: Batch) -> list[Prediction]:
+        return list(self._predict_batch(batch))
 
     def _predict_batch(self, batch: Sequence[tuple[Photo, Pixels | str]]) -> Iterator[Prediction]:
         readable = [pixels for _, pixels in batch if not isinstance(pixels, str)]

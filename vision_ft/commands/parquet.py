@@ -1,0 +1,68 @@
+"""Parquet, from lines of JSON; some thousand rows are held at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from vision_ft.commands.records import COLUMNS
+from vision_ft.errors import UsageError
+
+_ROWS = 20_000
+_NUMBERS = frozenset({"confidence", "novelty"})
+
+
+def check_installed() -> None:
+    """Say what is missing before anything is predicted.
+
+    Raises:
+        UsageError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "--out: Parquet needs pyarrow, which is not installed: pip install 'vision-ft[parquet]', or name a .jsonl "
+            "or .csv"
+        ) from error
+
+
+def from_lines(lines: Path, path: Path) -> None:
+    r"""Write the table of some predictions; it is there whole or not at all.
+
+    Its columns are those of a line, the probabilities a list of pairs of class and share; a path's bytes that are not
+    UTF-8 are written as ``\xNN``.
+
+    Args:
+        lines: a file of JSON lines.
+        path: the table.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields = [(name, pa.float32() if name in _NUMBERS else pa.string()) for name in COLUMNS]
+    schema = pa.schema([*fields, ("probabilities", pa.map_(pa.string(), pa.float32()))])
+    half = Path(f"{path}.half")
+    with lines.open("rb") as file, pq.ParquetWriter(half, schema) as writer:
+        for rows in _chunks(file):
+            writer.write_table(pa.Table.from_pylist(rows, schema))
+    half.replace(path)
+
+
+def _chunks(file: Iterator[bytes]) -> Iterator[list[dict[str, Any]]]:
+    while rows := [_row(line) for line in islice(file, _ROWS)]:
+        yield rows
+
+
+def _row(line: bytes) -> dict[str, Any]:
+    row = json.loads(line)
+    shares = row["probabilities"]
+    row["probabilities"] = None if shares is None else list(shares.items())
+    return {name: _text(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _text(value: str) -> str:
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
