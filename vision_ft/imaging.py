@@ -8,6 +8,7 @@ fewer are decoded here where they are many more than the network sees.
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import logging
 import math
@@ -26,7 +27,8 @@ from vision_ft.errors import UnreadablePhoto
 from vision_ft.framing import Box, Framing, Pixels, resize
 from vision_ft.upright import is_sideways, is_transparent, reversed_sides, turn_of, upright_rgb
 
-# Formats whose decoders ship with Pillow and are kept safe there. Everything else is refused by name.
+# Formats whose decoders ship with Pillow and are kept safe there; HEIC comes with an extra. Everything else is refused
+# by name.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 # What a file with each suffix is expected to hold.
 SUFFIXES = {
@@ -40,8 +42,12 @@ SUFFIXES = {
     ".bmp": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
+    ".heic": "HEIC",
+    ".heif": "HEIC",
 }
-_FORMAT_OF = {"MPO": "JPEG"}
+_FORMAT_OF = {"MPO": "JPEG", "HEIF": "HEIC"}
+# What follows ``ftyp`` in a file that may be a HEIC.
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 # How many times as many pixels as a view has are decoded for it at least, along each side.
 _SPARE = 2
 
@@ -55,7 +61,7 @@ class Facts(NamedTuple):
     """How a photo lies in its file; none of it keeps the photo from being read.
 
     Attributes:
-        format: one of :data:`FORMATS`.
+        format: one of :data:`FORMATS`, or ``HEIC``.
         mode: Pillow's name for the kind of pixels, such as ``RGB``, ``L``, ``P`` or ``CMYK``.
         deep: more than 8 bits a channel.
         animated: more than one frame.
@@ -135,21 +141,38 @@ def _opened(data: bytes) -> Iterator[Image.Image]:
     if not data:
         raise UnreadablePhoto("the file is empty")
     check(data)
+    formats = _with_heic() if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS else FORMATS
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             yield image
     except UnreadablePhoto:
         raise
     except UnidentifiedImageError as error:
-        raise UnreadablePhoto(f"not one of the formats read here ({', '.join(FORMATS)})") from error
+        raise UnreadablePhoto(f"not one of the formats read here ({', '.join((*FORMATS, 'HEIC'))})") from error
     except Exception as error:
         raise UnreadablePhoto(_reason(error)) from error
+
+
+@functools.cache
+def _with_heic() -> tuple[str, ...]:
+    """The one format to open a HEIC as.
+
+    Raises:
+        UnreadablePhoto: its decoder is not installed.
+    """
+    try:
+        import pi_heif
+    except ImportError as error:
+        raise UnreadablePhoto("HEIC is read with an extra: pip install 'vision-ft[heic]'") from error
+    # Neither thumbnails nor maps of depth are looked at, and one thread decodes: others decode other photos.
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+    return ("HEIF",)
 
 
 def _is_animated(image: Image.Image) -> bool:
     try:
         # Phones put a second, smaller photo behind the first: that is no animation.
-        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+        return image.format not in ("MPO", "HEIF") and bool(getattr(image, "is_animated", False))
     except Exception:
         # Its second frame is broken, which nobody is going to look at.
         return False

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import array
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from vision_ft.commands.records import Format
+from vision_ft.commands.records import format_of
 from vision_ft.commands.resuming import Done, go_on
 from vision_ft.errors import UsageError
 from vision_ft.lock import hold
@@ -26,19 +27,19 @@ class Output:
         failed: how many of those have no answer.
     """
 
-    def __init__(self, path: Path, kind: Format, *, resume: bool) -> None:
+    def __init__(self, path: Path, classes: Sequence[str], *, resume: bool) -> None:
         """Open it.
 
         Args:
             path: the file.
-            kind: its format.
+            classes: those of the model.
             resume: go on with what is there; without it a file that is there is not touched.
 
         Raises:
             UsageError: the file is there, or cannot be gone on with, or has no place.
         """
         self._path = path
-        self._kind = kind
+        self._kind, self._classes = format_of(path.suffix, classes), classes
         self.done, self.failed = Done(array.array("Q")), 0
         self._parquet = path.suffix == ".parquet"
         if self._parquet:
@@ -59,7 +60,7 @@ class Output:
         if self._parquet:
             from vision_ft.commands.parquet import from_lines
 
-            from_lines(self._lines, self._path)
+            from_lines(self._lines, self._path, self._classes)
             self._lines.unlink()
 
     def __enter__(self) -> Self:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from vision_ft.commands.records import COLUMNS
+from vision_ft.commands.records import COLUMNS, share_column
 from vision_ft.errors import UsageError
 
 _ROWS = 20_000
@@ -30,37 +30,33 @@ def check_installed() -> None:
         ) from error
 
 
-def from_lines(lines: Path, path: Path) -> None:
+def from_lines(lines: Path, path: Path, classes: Sequence[str]) -> None:
     r"""Write the table of some predictions; it is there whole or not at all.
 
-    Its columns are those of a line, the probabilities a list of pairs of class and share; a path's bytes that are not
-    UTF-8 are written as ``\xNN``.
+    Its columns are those of a CSV; a path's bytes that are not UTF-8 are written as ``\xNN``.
 
     Args:
         lines: a file of JSON lines.
         path: the table.
+        classes: those of the model.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    fields = [(name, pa.float32() if name in _NUMBERS else pa.string()) for name in COLUMNS]
-    schema = pa.schema([*fields, ("probabilities", pa.map_(pa.string(), pa.float32()))])
+    schema = pa.schema(
+        [(name, pa.float32() if name in _NUMBERS else pa.string()) for name in COLUMNS]
+        + [(share_column(name), pa.float32()) for name in classes]
+    )
     half = Path(f"{path}.half")
     with lines.open("rb") as file, pq.ParquetWriter(half, schema) as writer:
-        for rows in _chunks(file):
+        while rows := [_row(line) for line in islice(file, _ROWS)]:
             writer.write_table(pa.Table.from_pylist(rows, schema))
     half.replace(path)
 
 
-def _chunks(file: Iterator[bytes]) -> Iterator[list[dict[str, Any]]]:
-    while rows := [_row(line) for line in islice(file, _ROWS)]:
-        yield rows
-
-
 def _row(line: bytes) -> dict[str, Any]:
-    row = json.loads(line)
-    shares = row["probabilities"]
-    row["probabilities"] = None if shares is None else list(shares.items())
+    row: dict[str, Any] = json.loads(line)
+    row |= {share_column(name): share for name, share in (row.pop("probabilities") or {}).items()}
     return {name: _text(value) if isinstance(value, str) else value for name, value in row.items()}
 
 

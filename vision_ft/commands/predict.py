@@ -15,7 +15,7 @@ from vision_ft.commands.ending import Ending
 from vision_ft.commands.output import Output
 from vision_ft.commands.parsing import parser_for
 from vision_ft.commands.progress import on_terminal, progress
-from vision_ft.commands.records import JsonLines, format_of
+from vision_ft.commands.records import JsonLines
 from vision_ft.errors import ExitCode, UsageError
 from vision_ft.files import shown
 from vision_ft.runtime.engine import cores
@@ -50,8 +50,7 @@ def main(verb: str, args: Sequence[str]) -> int:
         predictor = Predictor.load(options.bundle, lanes=cores())
         output = None
         if options.out is not None:
-            kind = format_of(options.out.suffix, predictor.spec.classes)
-            output = opened.enter_context(Output(options.out, kind, resume=options.resume))
+            output = opened.enter_context(Output(options.out, predictor.spec.classes, resume=options.resume))
             photos, failed = _not_done(photos, output), output.failed
         predictions = opened.enter_context(closing(_stream(predictor, photos, options)))
         watched = on_terminal() and (output is not None or as_table or not sys.stdout.isatty())

@@ -13,7 +13,11 @@ from vision_ft.errors import UsageError
 from vision_ft.runtime.predictor import Prediction
 
 COLUMNS = ("path", "verdict", "label", "confidence", "novelty", "error")
-_SHARE = "probability:"
+
+
+def share_column(name: str) -> str:
+    """The column of a class's probability."""
+    return f"probability:{name}"
 
 
 class Record(NamedTuple):
@@ -78,7 +82,7 @@ class Table:
     def __init__(self, classes: Sequence[str]) -> None:
         """Of a model with these classes."""
         self._classes = list(classes)
-        self._names = [*COLUMNS, *(_SHARE + name for name in classes)]
+        self._names = [*COLUMNS, *map(share_column, classes)]
         self._row = io.StringIO(newline="")
         self._writer = csv.writer(self._row, lineterminator="\n")
 
