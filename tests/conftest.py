@@ -65,6 +65,18 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_bundle(drawings: Path, command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model's bundle, fitted and exported as a user does, at 32 pixels; it knows little, but answers fast."""
+    place = tmp_path_factory.mktemp("small")
+    command(
+        "fit", "--data.root", drawings, "--run.name", "small", "--model.backbone", "test_resnet", "--model.weights",
+        "random:", "--model.image_size", "32", "--data.num_workers", "0", "--unfreeze.batch_norm", "train",
+        "--unfreeze.phases", "[{epochs: 4, stages: all, lr: 0.01}]", "--ema.decay", "0.5", cwd=place,
+    )  # fmt: skip
+    return place / "runs/small/latest/bundle"
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder for all tests of a file; gone with them, for their runs take hundreds of megabytes."""

@@ -33,6 +33,7 @@ _DEPTH = 32
 # A header in a tar; and the table of a zip, which is held as long as the zip is read: some 400,000 entries.
 _HEADER = 1 << 20
 _TABLE = 32 << 20
+_END = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ class _Bounded(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         if size > self._most:
             raise UnreadableArchive(f"{self._what} is {decimal(size)} long")
-        # Without a size all that is left is meant, as at the end of a zip.
-        content = self._stream.read(size if size >= 0 else self._most)
+        # Without a size all that is left is meant: the end of a zip, 22 bytes and a comment of up to 64 KB.
+        content = self._stream.read(size if size >= 0 else _END)
         self._check(self._stream.tell())
         return content
 

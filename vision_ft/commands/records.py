@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple, Protocol
 
@@ -13,6 +14,7 @@ from vision_ft.errors import UsageError
 from vision_ft.runtime.predictor import Prediction
 
 COLUMNS = ("path", "verdict", "label", "confidence", "novelty", "error")
+_QUOTED = re.compile('[",\r\n]')
 
 
 def share_column(name: str) -> str:
@@ -83,8 +85,6 @@ class Table:
         """Of a model with these classes."""
         self._classes = list(classes)
         self._names = [*COLUMNS, *map(share_column, classes)]
-        self._row = io.StringIO(newline="")
-        self._writer = csv.writer(self._row, lineterminator="\n")
 
     def head(self) -> bytes:
         """The names of the columns."""
@@ -116,10 +116,13 @@ class Table:
         return Record(row[0], bool(row[COLUMNS.index("error")]))
 
     def _encoded(self, row: Sequence[object]) -> bytes:
-        self._row.seek(0)
-        self._row.truncate()
-        self._writer.writerow(row)
-        return self._row.getvalue().encode("utf-8", "surrogateescape")
+        return ",".join(map(_field, row)).encode("utf-8", "surrogateescape") + b"\n"
+
+
+def _field(value: object) -> str:
+    # Python's writer leaves a carriage return without quotes, and then cannot read it back.
+    text = "" if value is None else str(value)
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def format_of(suffix: str, classes: Sequence[str]) -> Format:
