@@ -13,14 +13,17 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(bundle: str | PathLike[str]) -> Predictor:
+def load(bundle: str | PathLike[str], *, lanes: int = 1) -> Predictor:
     """Open an exported model.
 
     Args:
         bundle: the bundle's folder, for example ``runs/cats_dogs/latest/bundle``.
+        lanes: batches that are computed at once, each by its share of the cores: 1 answers a single photo soonest, as
+            many as there are cores get through many photos soonest.
 
     Returns:
-        A :class:`~vision_ft.runtime.predictor.Predictor`; its ``predict`` takes paths, Pillow images, arrays or bytes.
+        A :class:`~vision_ft.runtime.predictor.Predictor`, safe to use from several threads; its ``predict`` takes
+        paths, Pillow images, uint8 RGB arrays of shape (height, width, 3), or an encoded file's bytes.
 
     Raises:
         BundleError: the folder is no bundle, or a file in it was changed.
@@ -28,4 +31,4 @@ def load(bundle: str | PathLike[str]) -> Predictor:
     # Imported here so that ``import vision_ft`` costs nothing heavy.
     from vision_ft.runtime.predictor import Predictor
 
-    return Predictor.load(bundle)
+    return Predictor.load(bundle, lanes=lanes)

@@ -188,7 +188,7 @@ def test_parquet_without_its_library_is_refused_first(tmp_path: Path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_hundred_thousand_paths_take_little_memory(tmp_path: Path) -> None:
+def test_what_is_there_takes_little_memory(tmp_path: Path) -> None:
     import tracemalloc
 
     from vision_ft.commands.resuming import go_on

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -210,6 +211,5 @@ def test_a_worker_imports_what_decoding_needs() -> None:
     code = (
         "import sys, vision_ft.runtime.worker; print([m for m in ('onnxruntime', 'rich', 'torch') if m in sys.modules])"
     )
-    import subprocess
 
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

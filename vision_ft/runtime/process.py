@@ -151,7 +151,8 @@ class Worker:
         ours, theirs = socket.socketpair()
         path = [entry or os.getcwd() for entry in sys.path]  # noqa: PTH109
         arguments = [theirs.fileno(), self._memory, self._timeout or 0, json.dumps(dataclasses.asdict(self._framing))]
-        with theirs:
+        with contextlib.ExitStack() as opened, theirs:
+            opened.enter_context(ours)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _PROGRAM, *map(str, arguments), json.dumps(path)],
                 stdin=subprocess.DEVNULL,
@@ -162,6 +163,7 @@ class Worker:
                 # Not told of a Ctrl-C on the terminal: whoever it works for says when it is over.
                 process_group=0,
             )
+            opened.pop_all()
         self._link = ours
         if self._abandoned:  # meanwhile
             self._process.kill()
