@@ -138,10 +138,7 @@ def rates(options: argparse.Namespace, spec: ModelSpec, graphs: dict[str, Path],
             f"{name} at length, processes": (len(paths), lambda p=predictor: at_length(p, paths, cores())),
             f"{name} at length, threads": (len(paths), lambda p=predictor: at_length(p, paths, 0)),
             f"{name} bare": (len(paths), lambda p=predictor: bare(p._engine, pixels)),
-            **{
-                f"{name} bare by itself, {batch}": (len(paths), lambda s=session, b=batch: bare_by_itself(s, pixels, b))
-                for batch in (4, 16)
-            },
+            f"{name} bare by itself": (len(paths), lambda s=session: bare_by_itself(s, pixels, 16)),
         }
     found: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(options.rounds):

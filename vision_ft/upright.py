@@ -70,7 +70,8 @@ def _rgb(image: Image.Image) -> Image.Image:
         raise UnreadablePhoto("floating-point pixels have no known range; save it with 8 bits a channel")
     clear = image.mode in _WITH_ALPHA or "transparency" in image.info
     if not clear and not image.mode.startswith("I"):
-        return image.convert("RGB")
+        # Pillow would copy what is RGB already.
+        return image if image.mode == "RGB" else image.convert("RGB")
     whole = Image.new("RGB", image.size, "white")
     for top, band in _bands(image):
         if image.mode.startswith("I"):  # 16-bit grey: ``convert`` would clip it to white
