@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import random
 import zlib
@@ -11,6 +12,18 @@ from typing import Any
 from PIL import Image
 
 KINDS = ("jpeg", "progressive", "mpo", "png", "apng", "webp", "webp-animated", "gif", "gif-animated", "bmp", "tiff")
+
+
+# Nothing here writes HEIC: 96 × 64 pixels, the left half red and the right one teal.
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAVZtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAA"
+    "ACJpbG9jAAAAAERAAAEAAQAAAAABegABAAAAAAAAAE8AAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRt"
+    "AAAAAAABAAAA1mlwcnAAAAC3aXBjbwAAAHhodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMA"
+    "AAMAHroCQGEAAQArQgEBA3AAAAMAkAAAAwAAAwAeoDCBBZbqSSmubgIaDAgAAAMAyAAAAwAIQGIAAQAHRAHBcrAiQAAAABNjb2xy"
+    "bmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABgAAAAQAAAABBwaXhpAAAAAAMICAgAAAAXaXBtYQAAAAAAAAABAAEEgQIDBAAAAFdt"
+    "ZGF0AAAASygBrxOAecKTVEf//rxg7/5bBn/zQMlkKoL5f0++Zxb/4l9p3TY0wAyF7G8qo2AxZpTZQh19nCasrSTYGwMDMTWHa5Qv"
+    "I/FI2DHuwA=="
+)
 
 
 def saved(image: Image.Image, kind: str, **settings: Any) -> bytes:

@@ -19,7 +19,7 @@ if sys.platform != "linux":
 
 from tests.conftest import SHARED
 from tests.fuzzing import LARGE_SECONDS, Outcome, Room
-from tests.harm import KINDS, harmed, originals
+from tests.harm import HEIC, KINDS, harmed, originals
 from tests.hostile import HOSTILE, LARGEST
 
 SEED = int(os.environ.get("VISION_FT_FUZZ_SEED", "1"))
@@ -91,6 +91,14 @@ def test_a_photo_is_read_whole_and_cut_short_is_read_or_named(
     for part in range(50):
         outcome = rooms[reader].decode(data[: len(data) * part // 50])
         assert outcome.fault is None, f"the first {part} of 50 parts"
+
+
+def test_a_harmed_heic_is_read_or_named_as_unreadable(rooms: dict[str, Room]) -> None:
+    pytest.importorskip("pi_heif")
+    outcomes = [rooms["decode"].decode(harmed([HEIC], SEED, "heic", number)) for number in range(CASES // len(KINDS))]
+    outcomes += [rooms["decode"].decode(HEIC[: len(HEIC) * part // 50]) for part in range(50)]
+    assert not [outcome.fault for outcome in outcomes if outcome.fault]
+    assert {outcome.read for outcome in outcomes} == {True, False}
 
 
 @pytest.mark.parametrize("reader", READERS)

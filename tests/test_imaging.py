@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from tests.harm import HEIC
+from vision_ft import imaging
 from vision_ft.errors import UnreadablePhoto
 from vision_ft.framing import Framing, resize
 from vision_ft.imaging import MAX_PIXELS, Facts, decode, examine, looks_like_photo, read
@@ -217,3 +220,28 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "pipe.jpg", "a device or a pipe"), (tmp_path, "Is a directory")):
         with pytest.raises(UnreadablePhoto, match=reason):
             decode(path)
+
+
+def test_a_heic_is_read_with_its_extra() -> None:
+    pytest.importorskip("pi_heif")
+    photo, facts = imaging.examine(HEIC)
+    assert (photo.mode, photo.size) == ("RGB", (96, 64))
+    for at, colour in (((10, 10), (255, 0, 0)), ((90, 60), (0, 128, 128))):
+        assert np.abs(np.array(photo.getpixel(at)) - colour).max() < 8
+    assert facts.format == "HEIC"
+    assert facts[2:5] == (False, False, False)
+
+
+def test_a_heic_beyond_the_bounds_is_refused_by_its_header() -> None:
+    pytest.importorskip("pi_heif")
+    at = HEIC.index(b"ispe") + 8
+    with pytest.raises(UnreadablePhoto, match="more than"):
+        decode(HEIC[:at] + (9_000).to_bytes(4, "big") * 2 + HEIC[at + 8 :])
+
+
+def test_without_its_extra_a_heic_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    imaging._with_heic.cache_clear()
+    with pytest.raises(UnreadablePhoto, match=r"pip install 'vision-ft\[heic\]'"):
+        decode(HEIC)
+    imaging._with_heic.cache_clear()

@@ -47,5 +47,5 @@ def main() -> None:
                 reason = result.encode("utf-8", "surrogatepass")
                 connection.sendall(HEADER.pack(REASON, len(reason)) + reason)
             else:
-                pixels[:] = memoryview(result).cast("B")
+                pixels[:] = result.data.cast("B")
                 connection.sendall(HEADER.pack(PIXELS, 0))
