@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from vision_ft.framing import Framing, Pixels
+from vision_ft.runtime.photos import Named
 from vision_ft.runtime.predictor import Predictor
 from vision_ft.spec import ModelSpec, Preprocessing, Thresholds, WeightsOrigin
 
@@ -126,6 +127,19 @@ def test_several_threads_get_their_own_answers() -> None:
 def test_a_batch_size_of_none_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_size is 0"):
         predictor().predict([grey(0)], batch_size=0)
+
+
+def test_no_time_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="timeout is 0, must be more than 0"):
+        list(predictor().stream([grey(0)], timeout=0))
+
+
+def test_photos_may_be_decoded_by_processes(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    image = grey(204, path)
+    found = list(predictor().stream([path, path.read_bytes(), image, Named("b", path.read_bytes()), "x"], processes=2))
+    assert [one.path for one in found] == [str(path), None, None, "b", "x"]
+    assert [one.confidence for one in found] == [pytest.approx(0.8)] * 4 + [None]
 
 
 def test_no_photos_no_predictions() -> None:

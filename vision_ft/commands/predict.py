@@ -48,13 +48,13 @@ def main(verb: str, args: Sequence[str]) -> int:
     ending, failed = Ending(), 0
     with ending.listening(), ExitStack() as opened:
         predictor = Predictor.load(options.bundle, lanes=cores())
-        output = None
+        output, already = None, 0
         if options.out is not None:
             output = opened.enter_context(Output(options.out, predictor.spec.classes, resume=options.resume))
-            photos, failed = _not_done(photos, output), output.failed
+            photos, failed, already = _not_done(photos, output), output.failed, len(output.done)
         predictions = opened.enter_context(closing(_stream(predictor, photos, options)))
         watched = on_terminal() and (output is not None or as_table or not sys.stdout.isatty())
-        through = opened.enter_context(progress(watched, lambda: count_photos(options.photos)))
+        through = opened.enter_context(progress(watched, lambda: count_photos(options.photos), already))
         if output is not None:
             failed += _write(through(predictions), output, ending)
         elif as_table:

@@ -24,6 +24,10 @@ class Done:
         self._digests, counts = np.unique(np.frombuffer(digests, dtype=np.uint64), return_counts=True)
         self._left = counts.astype(np.uint32)
 
+    def __len__(self) -> int:
+        """How many records are there that were not taken."""
+        return int(self._left.sum())
+
     def take(self, path: str) -> bool:
         """Whether a record of this path is there that was not taken for another one."""
         digest = np.uint64(_digest(path))

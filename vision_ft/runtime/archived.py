@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from vision_ft.archives import Limits, Member, members, named_faults, parts_below
-from vision_ft.bounds import MAX_BYTES
 from vision_ft.errors import UnreadableArchive
 from vision_ft.files import LEAVINGS
 from vision_ft.imaging import looks_like_photo
 from vision_ft.runtime.photos import Named
+
+# Of one photo, whose bytes are held until it is decoded, as are those of some others.
+MAX_MEMBER = 1 << 26
 
 _CHUNK = 1 << 20
 # Photos are packed already and hardly shrink in an archive; one that unpacks to more than this many times its size was
@@ -37,7 +39,7 @@ def photos_in(archive: str) -> Iterator[Named]:
 
 def _photos_in(path: Path) -> Iterator[Named]:
     left = max(_AT_LEAST, _RATIO * path.stat().st_size)
-    limits = Limits(entries=1 << 24, member=MAX_BYTES, total=left)
+    limits = Limits(entries=1 << 20, member=MAX_MEMBER, total=left)
     for member in members(path, limits):
         if member.is_folder or not _is_photo(member.name):
             continue
@@ -52,8 +54,8 @@ def _photos_in(path: Path) -> Iterator[Named]:
         except UnreadableArchive as error:
             yield Named(name, str(error))
             continue
-        yield Named(name, f"more than the {MAX_BYTES:,} bytes allowed" if content is None else content)
-        left -= MAX_BYTES if content is None else len(content)
+        yield Named(name, f"more than the {MAX_MEMBER:,} bytes allowed" if content is None else content)
+        left -= MAX_MEMBER if content is None else len(content)
         if left < 0:
             raise UnreadableArchive(f"it unpacks to too much, as seen at {member.name!r}; the rest is left out")
 
@@ -70,6 +72,6 @@ def _content(member: Member) -> bytes | None:
     with member.open() as file:
         while piece := file.read(_CHUNK):
             pieces.append(piece)
-            if (size := size + len(piece)) > MAX_BYTES:
+            if (size := size + len(piece)) > MAX_MEMBER:
                 return None
     return b"".join(pieces)

@@ -38,11 +38,13 @@ class OnnxRuntime:
 
         Args:
             model: the bytes of ``model.onnx``.
-            lanes: how many calls at once are to share the cores.
+            lanes: how many calls at once are to share the cores, 1 or more.
 
         Raises:
             BundleError: ONNX Runtime cannot load it.
         """
+        if lanes < 1:
+            raise ValueError(f"lanes is {lanes}, must be 1 or more")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = max(1, cores() // lanes)

@@ -111,6 +111,8 @@ class Predictor:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, must be 1 or more")
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"timeout is {timeout}, must be more than 0, or None for no limit")
         if processes and not AVAILABLE:
             raise ValueError("processes that decode are not to be had on this system; leave them out")
         crew = crew_of(self.spec.preprocessing.framing, processes=processes, threads=cores(), timeout=timeout)
