@@ -19,6 +19,7 @@ from PIL import Image
 if sys.platform == "win32":
     pytest.skip("there are no such processes", allow_module_level=True)
 
+from tests.harm import saved
 from vision_ft.framing import Framing
 from vision_ft.imaging import read
 from vision_ft.runtime.crew import Crew, crew_of
@@ -56,7 +57,7 @@ def test_it_gives_what_is_decoded_here(worker: Worker, photo: Path) -> None:
     with Image.open(photo) as image:
         assert np.array_equal(worker(image), expected)
     first = worker(photo)
-    worker(Image.new("RGB", (9, 9)))
+    worker(saved(Image.new("RGB", (9, 9)), "PNG"))
     assert np.array_equal(first, expected), "the next photo was written over it"
 
 
@@ -158,10 +159,12 @@ def test_processes_end_with_the_crew(photo: Path) -> None:
         for _ in range(8):
             assert isinstance(crew.next().pixels, np.ndarray)
         started = [worker._process.pid for worker in workers if worker._process is not None]
-        os.kill(started[0], signal.SIGSTOP)  # one hangs, without a limit
-        crew.submit(8, photo)
-        crew.submit(9, photo)
-    assert started
+        for number in started:
+            os.kill(number, signal.SIGSTOP)  # they hang, without a limit
+        for number in range(2):
+            crew.submit(number, photo)
+        time.sleep(0.2)
+    assert len(started) == 2
     for number in started:
         with pytest.raises(ProcessLookupError):
             os.kill(number, 0)
