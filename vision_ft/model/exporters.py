@@ -75,7 +75,7 @@ def _told_apart(model: nn.Module) -> nn.Module:
 def _traced(model: nn.Module, takes: str, example: torch.Tensor, gives: Sequence[str]) -> Any:
     import onnx
 
-    file = io.BytesIO()
+    file: Any = io.BytesIO()
     with _quiet(), torch.no_grad():
         torch.onnx.export(
             model,

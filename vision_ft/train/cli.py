@@ -26,6 +26,7 @@ from vision_ft.train.boundary import Boundary
 from vision_ft.train.callbacks import EpochLines, KeepConfig, ProgressBar
 from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain, flat
+from vision_ft.train.forecast import Forecast
 from vision_ft.train.going_on import describe_going_on, keep_sides
 from vision_ft.train.history import History
 from vision_ft.train.loggers import describe_run, make_loggers
@@ -247,6 +248,7 @@ class VisionCLI(LightningCLI):
             average,
             EpochLines(unfreeze, self.console),
             Boundary(unfreeze, self.cache, self.translation),
+            Forecast(unfreeze, self.console),
             self.selection,
             last,
         ]

@@ -76,7 +76,7 @@ class ByOnnxRuntime:
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """See :class:`Eyes`."""
-        return torch.cat(list(self._threads.map(self._look, pixels.split(_AT_ONCE))))
+        return torch.cat(list(self._threads.map(self._look, torch.split(pixels, _AT_ONCE))))
 
     def _look(self, pixels: torch.Tensor) -> torch.Tensor:
         (found,) = self._session.run(None, {self._takes: pixels.numpy()})

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 
 from vision_ft.data.listing import TRAIN
 from vision_ft.run_folder import RunFolder
+from vision_ft.train.memory import process_peak
 from vision_ft.train.unfreeze import Unfreeze
 
 # By Lightning's names.
@@ -104,7 +104,7 @@ class History(pl.Callback):
             "device": torch.cuda.get_device_name(device) if on_gpu else _processor(),
             "devices": trainer.world_size,
             "precision": str(trainer.precision),
-            "memory": _memory(),
+            "memory": process_peak(),
             "device_memory": torch.cuda.max_memory_allocated(device) if on_gpu else None,
         }
 
@@ -123,16 +123,6 @@ def _write(path: Path, record: dict[str, Any]) -> None:
 def _finite(value: float) -> float | None:
     """JSON knows no infinity."""
     return value if math.isfinite(value) else None
-
-
-def _memory() -> int | None:
-    """The most memory that this process held so far, in bytes; ``None`` where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _processor() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,18 @@ def rescale_batches(loops: dict[str, Any], before: int, now: int) -> bool:
     more = progress["processed"] * (before // now - 1)
     progress.update({name: count + more for name, count in progress.items()})
     return True
+
+
+def process_peak() -> int | None:
+    """The most memory that this process held so far, in bytes; ``None`` where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_bytes(device: torch.device) -> int | None:
+    """The most memory that was held so far where the training computes: of the GPU, or of this process."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else process_peak()

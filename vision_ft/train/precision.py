@@ -57,7 +57,7 @@ def fitting_precision(accelerator: str | Any, network: Network, schedule: Schedu
 
 def _cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies in bfloat16 at all; elsewhere it would only be imitated, and slow."""
-    return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # type: ignore[no-untyped-call]
 
 
 def _step_seconds(network: Network) -> tuple[float, float]:
