@@ -17,14 +17,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from machine import describe
-
 from vision_ft.audit.check import audit
 from vision_ft.audit.files import Limits
 from vision_ft.audit.page import write_page
 from vision_ft.data.layout import list_photos
 from vision_ft.data.survey import survey
 from vision_ft.imaging import decode
+from vision_ft.machine import describe
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -11,12 +11,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from machine import describe
 from PIL import Image
 
 from vision_ft.data.layout import list_photos
 from vision_ft.data.survey import Survey, survey
 from vision_ft.imaging import decode
+from vision_ft.machine import describe
 
 
 def pairs_of(seen: Survey) -> dict[tuple[str, str], int]:

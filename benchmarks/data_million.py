@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from machine import describe
 
 from vision_ft.data.dealing import deal
 from vision_ft.data.dealing import describe as describe_split
@@ -25,6 +24,7 @@ from vision_ft.data.layout import list_photos
 from vision_ft.data.manifest import SCHEMA, Manifest
 from vision_ft.data.near import Hashes, groups_of, near_pairs
 from vision_ft.data.split import Split
+from vision_ft.machine import describe
 
 
 def megabytes() -> float:

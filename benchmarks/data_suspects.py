@@ -9,12 +9,12 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from machine import describe
 
 from vision_ft.audit.judged import out_of_fold, ranking, suspects
 from vision_ft.commands.features import frozen_features
 from vision_ft.data.layout import list_photos
 from vision_ft.data.survey import survey
+from vision_ft.machine import describe
 
 
 def main() -> None:

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from machine import describe
 
 import vision_ft
+from vision_ft.machine import describe
 from vision_ft.model.checkpoint import read_checkpoint
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"

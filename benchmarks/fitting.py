@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import describe
+from vision_ft.machine import describe
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 # Of configs/cats_dogs.yaml, and the top two stages alone.

@@ -29,12 +29,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from machine import describe
 
 from vision_ft.commands.output import Output
 from vision_ft.files import walk_photos
 from vision_ft.framing import resize
 from vision_ft.imaging import decode_part, file_bytes, read
+from vision_ft.machine import describe
 from vision_ft.runtime.engine import Engine, OnnxRuntime, cores
 from vision_ft.runtime.predictor import BATCH_SIZE, Predictor
 from vision_ft.spec import PIXELS, SPEC_FILE, ModelSpec

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from machine import describe
+from vision_ft.machine import describe
 
 HEAD_ONLY = Path(__file__).resolve().parents[1] / "configs" / "head_only.yaml"
 # The same command; in it, the clock stops at what belongs to the report.

@@ -22,10 +22,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from machine import describe
 
 from vision_ft.data.listing import TRAIN
 from vision_ft.files import walk_photos
+from vision_ft.machine import describe
 from vision_ft.model.backbone import stage_names
 from vision_ft.model.classifier import Classifier
 from vision_ft.train.cli import VisionCLI

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "find lr": ("vision_ft.commands.find", "try learning rates in each phase, and draw what the loss does"),
     "find batch": ("vision_ft.commands.find", "try batch sizes in each phase, until memory is short"),
     "tune": ("vision_ft.commands.tune", "search for better settings, trial by trial"),
+    "benchmark": ("vision_ft.commands.benchmark", "time each part of a fit on this machine"),
     "validate": ("vision_ft.commands.fit", "score a checkpoint on the validation part"),
     "test": ("vision_ft.commands.fit", "score a checkpoint on the test part"),
     "export": ("vision_ft.commands.export", "turn a run or a checkpoint into a bundle"),

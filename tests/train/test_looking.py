@@ -131,7 +131,7 @@ def test_a_check_and_a_fit_share_what_they_saw(photos: Path, capsys: pytest.Capt
 def test_engines_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eyes, "_WORTH", 0)
     looker, trial = look_with(name)
-    found = looker._eyes_for(1)
+    found = looker.eyes_for(1)
     assert isinstance(found, ByOnnxRuntime)
     pixels = torch.randint(0, 256, (5, *trial.shape[1:]), dtype=torch.uint8)
     torch.testing.assert_close(found(pixels), looker._torch(pixels), rtol=1e-4, atol=1e-4)
@@ -141,12 +141,12 @@ def test_where_the_head_sees_something_else_pytorch_looks(monkeypatch: pytest.Mo
     """Of two heads, each has a token of its own, and features are those of both."""
     monkeypatch.setattr(eyes, "_WORTH", 0)
     looker, _ = look_with("deit_tiny_distilled_patch16_224")
-    assert isinstance(looker._eyes_for(1), ByTorch)
+    assert isinstance(looker.eyes_for(1), ByTorch)
 
 
 def test_for_a_few_photos_it_is_not_worth_a_translation() -> None:
     looker, _ = look_with("test_resnet")
-    assert isinstance(looker._eyes_for(68), ByTorch)
+    assert isinstance(looker.eyes_for(68), ByTorch)
 
 
 def look_with(name: str) -> tuple[Looker, Any]:

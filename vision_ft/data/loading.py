@@ -15,11 +15,12 @@ from typing import NamedTuple, TypeAlias
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import Dataset, DistributedSampler, get_worker_info
 
 from vision_ft.data.augment import Augmentation
 from vision_ft.errors import UnreadablePhoto
-from vision_ft.framing import Framing, Pixels
+from vision_ft.framing import Framing, Pixels, resize
 from vision_ft.imaging import decode_part, file_bytes, read
 
 # In which epoch, which photo, and whether it need not be read: both travel with the index, so workers that outlive an
@@ -95,6 +96,11 @@ class PhotoDataset(Dataset[Sample]):
         """The number of photos."""
         return len(self._paths)
 
+    @property
+    def framing(self) -> Framing:
+        """The size of what comes out, and how prediction frames a photo to it."""
+        return self._framing
+
     def path(self, row: int) -> Path:
         """Where a photo lies."""
         return self._paths[row]
@@ -139,11 +145,20 @@ class PhotoDataset(Dataset[Sample]):
             return read(data, self._framing)
         if augmentation is None:
             return read(self._paths[row], self._framing)
-        seed = (self._seed, view, self._seeds[row])
+        seed = self._seed_of(row, view)
         photo, box = decode_part(
             self._paths[row], self._framing, lambda width, height: augmentation.box(width, height, seed)
         )
         return augmentation.view(photo, box, seed)
+
+    def view_of(self, photo: Image.Image, row: int, view: int) -> Pixels:
+        """The random view of a photo that is decoded already and whole, uint8 (height, width, 3)."""
+        if self._augmentation is None:
+            return resize(photo, self._framing)
+        return self._augmentation(photo, self._seed_of(row, view))
+
+    def _seed_of(self, row: int, view: int) -> tuple[int, int, int]:
+        return self._seed, view, self._seeds[row]
 
     def collate(self, samples: Sequence[Sample]) -> Batch:
         """Stack the readable samples, and name the others."""

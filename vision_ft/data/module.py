@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from vision_ft.data.split import Split
 from vision_ft.errors import CheckpointError, ConfigError, DataError
 from vision_ft.files import spread
 from vision_ft.framing import Framing
+from vision_ft.machine import usable_cores
 from vision_ft.supply.draw import draw_if_missing
 
 _DRAWN = "drawn:"
@@ -301,5 +301,4 @@ def fitting_workers(device: str, world_size: int) -> int:
     """
     if device == "cpu":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_MOST_WORKERS, max(1, cores // world_size - 1))
+    return min(_MOST_WORKERS, max(1, usable_cores() // world_size - 1))

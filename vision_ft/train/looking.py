@@ -165,7 +165,7 @@ class Looker:
             pause()
             if not len(batch.labels):
                 continue
-            found = self._eyes_for(len(missing))(batch.pixels).cpu().numpy()
+            found = self.eyes_for(len(missing))(batch.pixels).cpu().numpy()
             for row, one in zip(batch.rows.tolist(), found, strict=True):
                 values[row] = fresh[keys[row]] = one
             if room and len(fresh) >= _CHUNK:
@@ -183,7 +183,8 @@ class Looker:
             _log.warning("no more is kept of what the backbone sees: %s", error.strerror)
             return False
 
-    def _eyes_for(self, photos: int) -> Eyes:
+    def eyes_for(self, photos: int) -> Eyes:
+        """What looks at photos: chosen for so many of them when it is first asked for, and kept to."""
         if self._eyes is None:
             exact_here = self._exact and self._device.type == "cpu"
             self._eyes = self._fastest(photos) if exact_here else self._torch
