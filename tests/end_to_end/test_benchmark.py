@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Command, fails_with
 
-SETTINGS = ["--model.backbone", "resnet18", "--model.weights", "random:", "--model.image_size", "32",
+SETTINGS = ["--model.backbone", "test_resnet", "--model.weights", "random:", "--model.image_size", "32",
             "--data.batch_size", "16", "--unfreeze.phases", "[{epochs: 1, stages: 2, lr: 1e-3}]",
             "--trainer.accelerator", "cpu"]  # fmt: skip
 ALONE = {"decode", "preprocess", "augment"}

@@ -27,10 +27,10 @@ def test_a_forecast_changes_nothing(
 ) -> None:
     # Dropout draws random numbers, and BatchNorm that trains changes with every batch that it sees.
     settings = ["--model.dropout", "0.2", "--unfreeze.batch_norm", "train", *more]
-    told = fit(drawings, "resnet18", *settings, phases=PHASES)
+    told = fit(drawings, "test_resnet", *settings, phases=PHASES)
     said = capsys.readouterr().err
     monkeypatch.setattr(forecast.Forecast, "on_train_start", lambda *_: None)
-    untold = fit(drawings, "resnet18", *settings, phases=PHASES)
+    untold = fit(drawings, "test_resnet", *settings, phases=PHASES)
     assert losses(told) == losses(untold)
     for (name, one), other in zip(weights(told).items(), weights(untold).values(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0, msg=name)
@@ -49,7 +49,7 @@ def test_later_phases_take_longer(drawings: Path, monkeypatch: pytest.MonkeyPatc
         return found[-1]
 
     monkeypatch.setattr(Forecast, "_longer", longer)
-    fit(drawings, "resnet18", phases=PHASES)
+    fit(drawings, "test_resnet", phases=PHASES)
     assert found[0][0] == 0
     assert found[0][1] > 0, "the whole network takes no longer than the head alone"
 

@@ -91,7 +91,7 @@ def test_measuring_leaves_the_network_as_it_was() -> None:
 
 def test_what_was_found_stands_in_the_settings_of_the_run(drawings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vision_ft.train.cli.fitting_precision", lambda *_: HALF)
-    cli = fit(drawings, "resnet18", phases="[{epochs: 1, stages: 2, lr: 1e-3}]")
+    cli = fit(drawings, "test_resnet", phases="[{epochs: 1, stages: 2, lr: 1e-3}]")
     assert cli.trainer.precision == HALF
     assert cli.folder is not None
     assert yaml.safe_load(cli.folder.config.read_text())["trainer"]["precision"] == HALF
@@ -108,5 +108,5 @@ def test_weights_are_judged_with_all_digits(drawings: Path, monkeypatch: pytest.
         return found
 
     monkeypatch.setattr(Classifier, "_logits", logits)
-    fit(drawings, "resnet18", "--trainer.precision", HALF, phases="[{epochs: 1, stages: 2, lr: 1e-3}]")
+    fit(drawings, "test_resnet", "--trainer.precision", HALF, phases="[{epochs: 1, stages: 2, lr: 1e-3}]")
     assert seen == {("train", torch.bfloat16), ("val", torch.float32)}

@@ -27,9 +27,9 @@ _GB = 1e9
 class Forecast(pl.Callback):
     """Says before the first step how long the phases will take and how much memory, and in the end how it was.
 
-    A batch of real photos goes the way that batches will go, twice: once as a view that is new, and once as one that
-    comes again. Nothing of the network, of random numbers or of the order of photos is changed by it. Behind
-    :class:`~vision_ft.train.boundary.Boundary`, which says where the network is cut.
+    Batches of real photos go the way that batches will go: one to warm up, then another twice, as views that are new
+    and as views that come again. Nothing of the network, of random numbers or of the order of photos is changed by it.
+    Behind :class:`~vision_ft.train.boundary.Boundary`, which says where the network is cut.
     """
 
     def __init__(self, unfreeze: Unfreeze, console: Console) -> None:
@@ -81,7 +81,9 @@ class Forecast(pl.Callback):
         buffers = {name: buffer.clone() for name, buffer in model.network.named_buffers()}
         try:
             with torch.random.fork_rng():
-                new, again = (_seconds(trainer, model, loader, photos) / photos for _ in range(2))
+                every = range(len(loader.dataset))
+                first, second = every[:photos], every[-photos:]
+                _, new, again = (_seconds(trainer, model, loader, rows) / photos for rows in (first, second, second))
                 longer = self._longer(trainer, model, schedule, left)
         finally:
             with torch.no_grad():
@@ -117,11 +119,10 @@ class Forecast(pl.Callback):
         return {phase: took[next(one for one in tried if one >= phase)] - took[tried[0]] for phase in states}
 
 
-def _seconds(trainer: pl.Trainer, model: Classifier, loader: Any, photos: int) -> float:
+def _seconds(trainer: pl.Trainer, model: Classifier, loader: Any, rows: Sequence[int]) -> float:
     """Of a step, the reading of its photos included where nobody else reads."""
     dataset: PhotoDataset = loader.dataset
     started = time.perf_counter()
-    rows = range(photos)
     known = loader.sampler.skips
     epoch = trainer.current_epoch
     places = [(epoch, row, known is not None and known(epoch, row)) for row in rows]
