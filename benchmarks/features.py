@@ -2,8 +2,9 @@
 
 In turn, within one run: the engine alone on pixels in memory, as the package runs it (each thread photos of its own)
 and as ONNX Runtime runs by itself, of which the faster counts; the package's extraction from those pixels; its
-extraction from the files; and reading the files alone. Extraction is ``Looker.look`` with a new, empty cache each time: everything
-is looked at, and everything is written down. Beside the rates stands the processors' time that a photo took.
+extraction from the files; and reading the files alone. Extraction is ``Looker.look`` with a new, empty cache each
+time: everything is looked at, and everything is written down. Beside the rates stands the processors' time that a
+photo took.
 """
 
 from __future__ import annotations
