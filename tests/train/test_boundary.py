@@ -17,6 +17,7 @@ from vision_ft.model.classifier import Classifier
 from vision_ft.train import boundary, eyes
 from vision_ft.train.boundary import Boundary
 from vision_ft.train.cli import VisionCLI
+from vision_ft.train.forecast import Forecast
 from vision_ft.train.run import forget_run
 from vision_ft.train.slots import Slots
 
@@ -95,6 +96,8 @@ def test_the_same_as_the_plain_way_on_the_same_views(
 
     monkeypatch.setattr(boundary._Side, "logits", both)
     monkeypatch.setattr(Boundary, "on_train_start", begin)
+    # The batches of its probe are no steps.
+    monkeypatch.setattr(Forecast, "on_train_start", lambda *_: None)
     fit(drawings, backbone, "--data.views", "1")
     assert seen["train"] == 6 * 4
     # In the second epoch of each phase.
