@@ -192,8 +192,10 @@ def _show(cli: Prepared, watch: Stopwatch, notes: list[str]) -> None:
 
 
 def _table(console: Console, title: str, *headings: str) -> Table:
-    # Boxes are for eyes.
-    table = Table(title=title, title_justify="left", **({} if console.is_terminal else {"box": None}))
+    table = Table(title=title, title_justify="left")
+    if not console.is_terminal:
+        # Boxes are for eyes.
+        table.box = None
     for heading in headings:
         table.add_column(heading, justify="left" if heading in (headings[0], "which is") else "right")
     return table

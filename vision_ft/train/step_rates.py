@@ -94,7 +94,7 @@ def _time_phase(cli: Prepared, watch: Stopwatch, phase: int, cut: _Cut | None) -
         return len(some.labels)
 
     watch.time(whole, lambda: step(batch))
-    made_of = (DECODE, AUGMENT, whole)
+    made_of: tuple[str, ...] = (DECODE, AUGMENT, whole)
     if cut is not None:
         watch.time(below, functools.partial(count, cut.eyes, batch.pixels))
         reached = cut.eyes(batch.pixels)
