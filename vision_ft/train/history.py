@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from vision_ft.data.listing import TRAIN
+from vision_ft.machine import usable_cores
 from vision_ft.run_folder import RunFolder
 from vision_ft.train.memory import process_peak
 from vision_ft.train.unfreeze import Unfreeze
@@ -126,5 +126,4 @@ def _finite(value: float) -> float | None:
 
 
 def _processor() -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} CPU cores ({platform.machine()})"
+    return f"{usable_cores()} CPU cores ({platform.machine()})"
