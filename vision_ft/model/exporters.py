@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from vision_ft.model.settled import settle
+
 # The oldest that has every operator of the backbones tested; older runtimes can then load the model too.
 OPSET = 18
 # Batches that what was traced with two photos is tried on.
@@ -50,7 +52,7 @@ def to_graph(model: nn.Module, takes: str, example: torch.Tensor, gives: Sequenc
     """
     try:
         apart = _told_apart(model)
-        graph = _traced(apart, takes, example, gives)
+        graph = settle(_traced(apart, takes, example, gives), _names(apart))
         if _is_right(graph, apart, example):
             return graph
         _log.debug("tracing gives another network; torch.export takes longer")
@@ -70,6 +72,11 @@ def _told_apart(model: nn.Module) -> nn.Module:
                 # Upwards, as a variance must not fall below zero.
                 tensor.add_(torch.rand(tensor.shape, dtype=tensor.dtype, generator=generator), alpha=_APART)
     return apart
+
+
+def _names(model: nn.Module) -> set[str]:
+    found = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
+    return {name for name, _ in found}
 
 
 def _traced(model: nn.Module, takes: str, example: torch.Tensor, gives: Sequence[str]) -> Any:
