@@ -35,9 +35,9 @@ from vision_ft.files import walk_photos
 from vision_ft.framing import resize
 from vision_ft.imaging import decode_part, file_bytes, read
 from vision_ft.machine import describe
-from vision_ft.runtime.engine import Engine, OnnxRuntime, cores
+from vision_ft.runtime.engine import Answers, Engine, OnnxRuntime, cores
 from vision_ft.runtime.predictor import BATCH_SIZE, Predictor
-from vision_ft.spec import PIXELS, SPEC_FILE, ModelSpec
+from vision_ft.spec import NOVELTY, PIXELS, PROBABILITIES, SPEC_FILE, ModelSpec
 
 GRAPHS = {"fp32": "model.onnx", "int8": "model.int8.onnx"}
 TORCH_PHOTOS = 400
@@ -93,7 +93,7 @@ def bare(engine: OnnxRuntime, pixels: np.ndarray) -> None:
 
 def bare_by_itself(session: onnxruntime.InferenceSession, pixels: np.ndarray, batch: int) -> None:
     for start in range(0, len(pixels), batch):
-        session.run(None, {PIXELS: pixels[start : start + batch]})
+        session.run([PROBABILITIES, NOVELTY], {PIXELS: pixels[start : start + batch]})
 
 
 def eager(spec: ModelSpec, paths: Sequence[Path], workers: int) -> Callable[[], object]:
@@ -192,8 +192,8 @@ class NoEngine:
     def __init__(self, classes: int) -> None:
         self._classes, self.lanes = classes, cores()
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        return np.full((len(pixels), self._classes), 1 / self._classes, np.float32)
+    def run(self, pixels: np.ndarray) -> Answers:
+        return Answers(np.full((len(pixels), self._classes), 1 / self._classes, np.float32))
 
 
 def one_by_one(engine: Engine, pixels: np.ndarray, batch: int) -> None:

@@ -41,12 +41,27 @@ def test_any_changed_byte_is_found() -> None:
 def test_another_schema_is_refused_by_its_number() -> None:
     import hashlib
 
-    text = a_spec().to_json().replace('"schema": 1', '"schema": 99')
+    text = a_spec().to_json().replace('"schema": 2', '"schema": 99')
     digest = json.loads(text)["sha256"]
     blank = text.replace(digest, "0" * 64)
     text = blank.replace("0" * 64, hashlib.sha256(blank.encode()).hexdigest())
-    with pytest.raises(BundleError, match="schema 99, this version reads 1"):
+    with pytest.raises(BundleError, match="schema 99, this version reads 1 and 2"):
         ModelSpec.from_json(text.encode(), "spec.json")
+
+
+def test_a_bundle_of_schema_1_is_read_and_has_no_novelty() -> None:
+    import hashlib
+
+    record = json.loads(a_spec().to_json())
+    record["schema"] = 1
+    for name in ("calibration", "engines"):
+        del record[name]
+    record["sha256"] = "0" * 64
+    blank = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    text = blank.replace("0" * 64, hashlib.sha256(blank.encode()).hexdigest())
+    spec = ModelSpec.from_json(text.encode(), "spec.json")
+    assert spec.classes == ("cat", "dög")
+    assert (spec.calibration, spec.engines) == ({}, {})
 
 
 @pytest.mark.parametrize(

@@ -15,20 +15,27 @@ from typing import Any
 from vision_ft.errors import BundleError
 from vision_ft.framing import Framing
 
-SCHEMA = 1
+SCHEMA = 2
+# What this version reads. A bundle of schema 1 has no novelty, calibration and golden photos, and is as good without.
+_READS = (1, 2)
 SPEC_FILE = "spec.json"
 MODEL_FILE = "model.onnx"
+INT8_FILE = "model.int8.onnx"
+PT2_FILE = "model.pt2"
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "README.md"
+GOLDEN_FILE, THUMBNAILS_FILE = "golden.json", "golden.png"
 # All that may lie in a bundle's folder; a folder with anything else in it is never replaced.
-BUNDLE_FILES = frozenset({SPEC_FILE, MODEL_FILE, WEIGHTS_FILE, CARD_FILE})
+BUNDLE_FILES = frozenset(
+    {SPEC_FILE, MODEL_FILE, INT8_FILE, PT2_FILE, WEIGHTS_FILE, CARD_FILE, GOLDEN_FILE, THUMBNAILS_FILE}
+)
 
 # The spec names the SHA-256 of every file of the bundle, its own included: computed with this in its place.
 _BLANK_DIGEST = "0" * 64
 
-# The names of the graph's input and output.
+# The names of the graph's input and outputs.
 PIXELS = "pixels"
-PROBABILITIES = "probabilities"
+PROBABILITIES, NOVELTY, PLACES = "probabilities", "novelty", "places"
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,8 @@ class Thresholds:
 
     Attributes:
         unsure: a largest probability below this gives the verdict *unsure*.
-        neither: a novelty above this gives the verdict *neither*.
+        neither: a novelty above this gives the verdict *neither*; at 1, as a bundle sets it, 95 % of the validation
+            photos are kept.
     """
 
     unsure: float | None = None
@@ -115,8 +123,12 @@ class ModelSpec:
         weights: where training began.
         temperature: divides the logits before the softmax, inside the graph.
         thresholds: for *unsure* and *neither*.
+        calibration: what temperature and thresholds were chosen on and what they are worth: ``ece_before``,
+            ``ece_after``, ``log_loss_before``, ``log_loss_after``, ``photos``; ``unsure`` and ``novelty``, a record
+            each. Empty where there were no photos to choose on.
         data: fingerprint and number of photos of each part of the data trained on.
         gate: what the exported graph was compared on, and how far it was off at most.
+        engines: of each that the bundle was let through the gate with, its file and how far it was off.
         metrics: for each part of the data, figures with 95 % intervals.
         versions: of the packages that made the bundle.
         created: date and time, ISO 8601 with offset.
@@ -129,8 +141,10 @@ class ModelSpec:
     weights: WeightsOrigin
     temperature: float = 1.0
     thresholds: Thresholds = field(default_factory=Thresholds)
+    calibration: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=dict)
+    engines: dict[str, dict[str, Any]] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     created: str = ""
@@ -165,9 +179,9 @@ class ModelSpec:
         blank = _swap_last(text, digest, _BLANK_DIGEST)
         if hashlib.sha256(blank.encode()).hexdigest() != digest:
             raise BundleError(f"{where}: was changed after it was written; export the model again")
-        if schema != SCHEMA:
+        if schema not in _READS:
             raise BundleError(
-                f"{where}: has schema {schema}, this version reads {SCHEMA}; "
+                f"{where}: has schema {schema}, this version reads {' and '.join(map(str, _READS))}; "
                 "export the model again, or install the vision-ft that wrote it"
             )
         try:

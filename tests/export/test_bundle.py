@@ -15,17 +15,19 @@ from vision_ft.cli import main
 from vision_ft.commands.handover import hand_over
 from vision_ft.errors import BundleError, CheckpointError, DataError, ExportMismatch
 from vision_ft.export import bundle as bundling
-from vision_ft.export.gate import compare
+from vision_ft.export.gate import Gate
 from vision_ft.export.graph import Exported
 from vision_ft.imaging import read
 from vision_ft.model.backbone import build
 from vision_ft.model.checkpoint import load_network
 from vision_ft.model.exporters import OPSET
+from vision_ft.model.network import Network
+from vision_ft.runtime.engine import Answers
 
 from .conftest import CheckpointOf
 
 BACKBONES = ("tf_efficientnet_lite0", "resnet18", "convnext_atto", "vit_tiny_patch16_224")
-FILES = ["README.md", "model.onnx", "spec.json", "weights.safetensors"]
+FILES = ["README.md", "golden.json", "golden.png", "model.onnx", "spec.json", "weights.safetensors"]
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +52,7 @@ def test_any_backbone_is_exported_and_predicts_what_the_network_says(
     paths = sorted(drawings.rglob("*.jpg"))[::3]
     pixels = np.stack([read(path, network.preprocessing.framing) for path in paths])
     with torch.inference_mode():
-        expected = Exported(network, 1.0)(torch.from_numpy(pixels)).numpy()
+        expected = Exported(network)(torch.from_numpy(pixels))[0].numpy()
     predictions = vision_ft.load(out).predict(paths)
     got = np.array([list((one.probabilities or {}).values()) for one in predictions])
     assert np.abs(got - expected).max() < 1e-4
@@ -163,43 +165,44 @@ def test_a_file_outside_the_bundle_is_never_read(bundle: Path, tmp_path: Path) -
 
 def test_the_gate_refuses_what_differs(checkpoint_of: CheckpointOf, drawings: Path) -> None:
     network, _ = load_network(checkpoint_of("resnet18"))
-    exported = Exported(network, 1.0).eval()
+    exported = Exported(network).eval()
     photos = [read(path, network.preprocessing.framing) for path in sorted(drawings.rglob("*.jpg"))[:40]]
 
     def engine(off: float, from_batch: int = 1):  # type: ignore[no-untyped-def]
-        def run(pixels: np.ndarray) -> np.ndarray:
+        def run(pixels: np.ndarray) -> Answers:
             with torch.inference_mode():
-                found = exported(torch.from_numpy(pixels)).numpy()
+                found = exported(torch.from_numpy(pixels))[0].numpy()
             if len(pixels) >= from_batch:
                 found[-1] += off
-            return found
+            return Answers(found)
 
         return run
 
-    assert compare(exported, engine(0.0), photos)["largest_difference"] == pytest.approx(0, abs=1e-5)
-    compare(exported, engine(5e-5), photos)
+    gate = Gate(exported, photos)
+    assert gate.compare(engine(0.0)).record["largest_difference"] == pytest.approx(0, abs=1e-5)
+    gate.compare(engine(5e-5))
     for off in (2e-4, -2e-4, float("nan")):
         with pytest.raises(ExportMismatch, match="at batch 1,"):
-            compare(exported, engine(off), photos)
+            gate.compare(engine(off))
     # Wrong in large batches alone, as exports through dynamo have been.
     with pytest.raises(ExportMismatch, match="at batch 16,"):
-        compare(exported, engine(2e-4, from_batch=16), photos)
+        gate.compare(engine(2e-4, from_batch=16))
 
 
 def test_a_graph_that_disagrees_is_not_written(
     checkpoint_of: CheckpointOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The graph is made of a network whose head was changed, the comparison of the true one."""
-    real = bundling.to_onnx
+    real = bundling.core_of
 
-    def other(model: Exported, translation: None) -> bytes:
-        graph = onnx.load_from_string(real(model, translation))
+    def other(network: Network, translation: None) -> onnx.ModelProto:
+        graph = real(network, translation)
         for tensor in graph.graph.initializer:
             if tensor.name.endswith("fc.bias"):
                 tensor.CopyFrom(onnx.numpy_helper.from_array(np.array([0.1, 0], np.float32), tensor.name))
-        return graph.SerializeToString()
+        return graph
 
-    monkeypatch.setattr(bundling, "to_onnx", other)
+    monkeypatch.setattr(bundling, "core_of", other)
     with pytest.raises(ExportMismatch, match="not written"):
         hand_over(checkpoint_of("resnet18"), tmp_path / "bundle", None)
     assert list(tmp_path.iterdir()) == []

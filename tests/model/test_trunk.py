@@ -7,8 +7,7 @@ import torch
 
 from vision_ft.model.backbone import build
 from vision_ft.model.network import Network
-from vision_ft.model.translate import FEATURES, Translation, Untranslatable
-from vision_ft.spec import PROBABILITIES
+from vision_ft.model.translate import FEATURES, LOGITS, Translation, Untranslatable
 
 # Height and width in pixels; the stages that train, and how many pieces of the trunk lie below them.
 SEQUENCES = {
@@ -100,8 +99,8 @@ def test_one_translation_serves_weights_that_come_later(name: str) -> None:
         for which in (before, later):
             assert alike(run(translation.part(FEATURES, which), pixels), which.features(pixels))
             torch.testing.assert_close(
-                run(translation.part(PROBABILITIES, which, 2.0), pixels),
-                torch.softmax(which(pixels) / 2.0, -1),
+                run(translation.part(LOGITS, which), pixels),
+                which(pixels),
                 rtol=1e-3,
                 atol=1e-5,
             )
@@ -113,6 +112,6 @@ def test_one_translation_serves_weights_that_come_later(name: str) -> None:
 def test_a_network_that_is_built_otherwise_is_refused() -> None:
     translation = Translation(network("resnet18", 32))
     with pytest.raises(Untranslatable, match="shape"):
-        translation.part(PROBABILITIES, network("resnet18", 32, classes=4))
+        translation.part(LOGITS, network("resnet18", 32, classes=4))
     with pytest.raises(Untranslatable, match="has no"):
-        translation.part(PROBABILITIES, network("regnetx_002", 32))
+        translation.part(LOGITS, network("regnetx_002", 32))

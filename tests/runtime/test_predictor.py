@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vision_ft.errors import UnreadablePhoto, UsageError
 from vision_ft.framing import Framing, Pixels
+from vision_ft.runtime.engine import Answers
 from vision_ft.runtime.photos import Named
 from vision_ft.runtime.predictor import Predictor
 from vision_ft.spec import ModelSpec, Preprocessing, Thresholds, WeightsOrigin
@@ -18,13 +20,22 @@ FRAMING = Framing(height=8, width=8, crop=1.0, interpolation="bilinear")
 class Brightness:
     """An engine that can be checked by eye: the share of white is the probability of the second class."""
 
+    lanes = 1
+
     def __init__(self) -> None:
         self.batches: list[int] = []
 
-    def run(self, pixels: Pixels) -> np.ndarray:
+    def run(self, pixels: Pixels) -> Answers:
         self.batches.append(len(pixels))
         white = pixels.reshape(len(pixels), -1).mean(axis=1) / 255
-        return np.stack([1 - white, white], axis=1).astype(np.float32)
+        return Answers(np.stack([1 - white, white], axis=1).astype(np.float32), self.novelty_of(white))
+
+    def novelty_of(self, white: np.ndarray) -> np.ndarray | None:
+        """Grey is what it knows; the further from it, the newer."""
+        return (np.abs(white - 0.5) * 4).astype(np.float32)
+
+    def places(self, pixels: Pixels) -> np.ndarray | None:
+        return None
 
 
 def predictor(**thresholds: float) -> Predictor:
@@ -104,6 +115,32 @@ def test_a_stream_holds_a_few_batches_and_no_more() -> None:
 def test_unsure_below_its_threshold() -> None:
     found = predictor(unsure=0.7).predict([grey(153), grey(204)])
     assert [(one.verdict, one.label) for one in found] == [("unsure", "light"), ("light", "light")]
+
+
+def test_neither_beyond_its_threshold_whatever_the_confidence() -> None:
+    found = predictor(unsure=0.7, neither=1.0).predict([grey(153), grey(191), grey(230)])
+    assert [(one.verdict, one.label) for one in found] == [
+        ("unsure", "light"),
+        ("light", "light"),
+        ("neither", "light"),
+    ]
+    assert [one.novelty for one in found] == pytest.approx([0.4, 0.996, 1.608], abs=1e-3)
+
+
+def test_without_novelty_nothing_is_neither() -> None:
+    model = predictor(neither=0.1)
+    model._engine.novelty_of = lambda white: None  # type: ignore[attr-defined]
+    (found,) = model.predict([grey(250)])
+    assert (found.verdict, found.novelty) == ("light", None)
+
+
+def test_a_model_without_places_says_that_it_has_no_heat_map() -> None:
+    with pytest.raises(UsageError, match="gives no heat-map"):
+        predictor().explain(grey(200))
+    with pytest.raises(UsageError, match=r"no class 'ligt' \(did you mean 'light'\?\)"):
+        predictor().explain(grey(200), "ligt")
+    with pytest.raises(UnreadablePhoto):
+        predictor().explain(b"")
 
 
 def test_several_threads_get_their_own_answers() -> None:

@@ -18,7 +18,8 @@ from rich.table import Table
 from vision_ft.commands.console import say
 from vision_ft.commands.parsing import parser_for
 from vision_ft.errors import ConfigError, ExitCode, ExportMismatch, UsageError
-from vision_ft.export.graph import Exported, to_onnx
+from vision_ft.export.graph import core_of
+from vision_ft.export.tail import finished
 from vision_ft.machine import Machine, describe, this_machine, versions
 from vision_ft.model.translate import Translation
 from vision_ft.runtime.engine import OnnxRuntime
@@ -98,7 +99,7 @@ def _predictor(cli: Prepared, translation: Translation) -> tuple[Predictor | Non
     model = cli.model
     spec = ModelSpec(model.classes, model.preprocessing, model.backbone_name, model.origin)
     try:
-        graph = to_onnx(Exported(model.network, spec.temperature).eval(), translation)
+        graph = finished(core_of(model.network.eval(), translation), spec.temperature, None, 1.0)
     except ExportMismatch as error:
         return None, [f"prediction: {error}"]
     return Predictor(spec, OnnxRuntime(graph)), []

@@ -19,12 +19,14 @@ from vision_ft.errors import CheckpointError, ExitCode, UsageError
 from vision_ft.files import spread, walk_photos
 from vision_ft.model.checkpoint import Record, read_checkpoint
 from vision_ft.model.weights import sha256_of
+from vision_ft.train.exporting import ENGINES, Export, export_faults
 from vision_ft.train.run import RunFolder
 
 
 def main(verb: str, args: Sequence[str]) -> int:
     """Run the verb."""
     options = _parse(verb, args)
+    export = _export(options)
     checkpoint, folder = _locate(options.source)
     record, _ = read_checkpoint(checkpoint)
     out = options.out or (folder.bundle if folder else checkpoint.with_suffix(".bundle"))
@@ -32,7 +34,7 @@ def main(verb: str, args: Sequence[str]) -> int:
     replaced = out.exists()
     photos = _photos(options.photos, options.root, record)
     root = options.root or Path(record.data.get("root", ""))
-    handed = hand_over(checkpoint, out, _manifest(folder, root, record, Console(stderr=True)), photos)
+    handed = hand_over(checkpoint, out, _manifest(folder, root, record, Console(stderr=True)), photos, None, export)
     show(handed, console)
     console.print(
         f"{'replaced' if replaced else 'wrote'} the bundle {out}; largest difference to the checkpoint on "
@@ -52,7 +54,39 @@ def _parse(verb: str, args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="the bundle's folder; default: bundle/ in the run")
     parser.add_argument("--photos", type=Path, help="photos to compare on, where those of the run are gone")
     parser.add_argument("--root", type=Path, help="where the run's data lies now, if it was moved")
+    parser.add_argument(
+        "--engines",
+        default="onnx",
+        metavar="NAME,…",
+        help=f"formats of the bundle, of {', '.join(ENGINES)}; onnx is always there (default %(default)s)",
+    )
+    parser.add_argument(
+        "--unsure-error",
+        type=float,
+        default=Export.unsure_error,
+        metavar="SHARE",
+        help="of errors, aimed at among what is not called unsure (default %(default)s)",
+    )
+    parser.add_argument(
+        "--thumbnails",
+        type=int,
+        default=Export.thumbnails,
+        metavar="N",
+        help="validation photos that the bundle takes along to test itself with (default %(default)s)",
+    )
     return parser.parse_args(args)
+
+
+def _export(options: argparse.Namespace) -> Export:
+    """What is asked for.
+
+    Raises:
+        UsageError: there is no such engine, it is not installed, or a number cannot be.
+    """
+    engines = [name.strip() for name in options.engines.split(",") if name.strip()]
+    if faults := export_faults(engines, options.unsure_error, options.thumbnails):
+        raise UsageError("; ".join(f"--{fault.replace('unsure_error', 'unsure-error', 1)}" for fault in faults))
+    return Export(engines, options.unsure_error, options.thumbnails)
 
 
 def _locate(source: Path) -> tuple[Path, RunFolder | None]:

@@ -49,7 +49,8 @@ def _finish(cli: VisionCLI, folder: RunFolder, started: float) -> None:
     if cli.selection is not None:
         say(cli.console, cli.selection.verdict())
     say(cli.console, "exporting it and measuring the export")
-    handed = hand_over(folder.best, folder.bundle, cli.datamodule.manifest, cli.datamodule.golden(), cli.translation)
+    golden, manifest = cli.datamodule.golden(), cli.datamodule.manifest
+    handed = hand_over(folder.best, folder.bundle, manifest, golden, cli.translation, cli.export)
     for path, reason in cli.model.unreadable.items():
         say(console, f"could not be read while training: {path}: {reason}")
     show(handed, console)

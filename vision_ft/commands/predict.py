@@ -16,13 +16,16 @@ from vision_ft.commands.output import Output
 from vision_ft.commands.parsing import parser_for
 from vision_ft.commands.progress import on_terminal, progress
 from vision_ft.commands.records import JsonLines
+from vision_ft.commands.selftest import SELF_TEST
+from vision_ft.commands.selftest import main as self_test_main
 from vision_ft.errors import ExitCode, UsageError
 from vision_ft.files import shown
-from vision_ft.runtime.engine import cores
+from vision_ft.runtime.engine import ENGINES, cores
 from vision_ft.runtime.photos import Named, Photo
 from vision_ft.runtime.predictor import BATCH_SIZE, Prediction, Predictor
 from vision_ft.runtime.process import AVAILABLE
 from vision_ft.runtime.sources import count_photos, photo_paths
+from vision_ft.runtime.thresholds import AS_BUNDLED, Moved
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,6 +38,8 @@ _TIMEOUT = 30.0
 
 def main(verb: str, args: Sequence[str]) -> int:
     """Run the verb."""
+    if SELF_TEST in args:
+        return self_test_main(verb, args)
     options = _parse(verb, args)
     if options.resume and options.out is None:
         raise UsageError("--resume goes on with a file; name it by --out")
@@ -47,7 +52,7 @@ def main(verb: str, args: Sequence[str]) -> int:
     as_table = options.format == "table" or (options.format == "auto" and sys.stdout.isatty())
     ending, failed = Ending(), 0
     with ending.listening(), ExitStack() as opened:
-        predictor = Predictor.load(options.bundle, lanes=cores())
+        predictor = Predictor.load(options.bundle, options.engine, options.unsure, options.neither, lanes=cores())
         output, already = None, 0
         if options.out is not None:
             output = opened.enter_context(Output(options.out, predictor.spec.classes, resume=options.resume))
@@ -98,6 +103,16 @@ def _parse(verb: str, args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--batch-size", type=_at_least_one, default=BATCH_SIZE, help="photos at once (default %(default)s)"
     )
+    parser.add_argument("--engine", choices=tuple(ENGINES), default="onnx", help="what computes (default %(default)s)")
+    for name, what in (("unsure", "a largest probability below P"), ("neither", "a novelty above P")):
+        parser.add_argument(
+            f"--{name}",
+            type=_threshold,
+            default=AS_BUNDLED,
+            metavar="P",
+            help=f"{what} is {name}; off for never (default: the bundle's own)",
+        )
+    parser.add_argument(SELF_TEST, action="store_true", help="ask the bundle of its own photos instead; takes no PATH")
     return parser.parse_args(args)
 
 
@@ -127,6 +142,16 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < 1e6:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
     return seconds
+
+
+def _threshold(text: str) -> Moved:
+    # The default comes by here as well.
+    if text in ("off", AS_BUNDLED):
+        return None if text == "off" else AS_BUNDLED
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, nor off") from error
 
 
 def _stream(predictor: Predictor, photos: Iterator[str | Named], options: argparse.Namespace) -> Generator[Prediction]:

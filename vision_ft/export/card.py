@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vision_ft.spec import ModelSpec
+from vision_ft.spec import THUMBNAILS_FILE, ModelSpec
 
 # The key in a spec's metrics of what was seen on pictures of none of the classes; all others are parts of the data.
 OTHERS = "others"
@@ -191,9 +191,18 @@ def _data(spec: ModelSpec) -> list[str]:
         "## Data",
         "",
         f"Photos: {_counts(spec.data.get('photos', {}))}. Fingerprint: `{spec.data.get('fingerprint', 'unknown')}`. "
-        "No photo is in this folder.",
+        f"{_photos_inside(spec)}",
         "",
     ]
+
+
+def _photos_inside(spec: ModelSpec) -> str:
+    if THUMBNAILS_FILE in spec.files:
+        return (
+            f"A few validation photos, as the network sees them, lie in `{THUMBNAILS_FILE}` for the bundle to test "
+            "itself with; `vision-ft export --thumbnails 0` leaves them out."
+        )
+    return "No photo is in this folder."
 
 
 def _training(spec: ModelSpec) -> list[str]:

@@ -12,11 +12,11 @@ from torch import nn
 from vision_ft.model.exporters import Untranslatable as Untranslatable
 from vision_ft.model.exporters import to_graph
 from vision_ft.model.network import Network
+from vision_ft.model.places import Places
 from vision_ft.model.trunk import Trunk
-from vision_ft.spec import PIXELS, PROBABILITIES
+from vision_ft.spec import PIXELS, PLACES
 
-FEATURES = "features"
-_TEMPERATURE = "temperature"
+FEATURES, LOGITS = "features", "logits"
 
 
 class Translation:
@@ -35,6 +35,7 @@ class Translation:
         """
         self._network = network
         self._graph: Any = None
+        self._outputs: list[str] = []
         self._fault: Untranslatable | None = None
         # What is put in when a part is taken, and its type; and what the graph holds as constants: a network with other
         # values is another one.
@@ -50,13 +51,12 @@ class Translation:
         """The name of what comes out of the lowest pieces of the trunk."""
         return f"boundary_{pieces}"
 
-    def part(self, output: str, network: Network, temperature: float = 1.0) -> bytes:
-        """A graph with any number of photos.
+    def part(self, output: str, network: Network) -> bytes:
+        """A graph with one output, for any number of photos.
 
         Args:
-            output: FEATURES, PROBABILITIES, or what :meth:`boundary` gives.
+            output: FEATURES, LOGITS, or what :meth:`boundary` gives.
             network: whose weights are put in; built like the one that is translated.
-            temperature: divides the logits.
 
         Returns:
             The bytes of the ONNX file, weights inside. It takes uint8 pixels (photos, height, width, 3) as PIXELS.
@@ -64,12 +64,30 @@ class Translation:
         Raises:
             Untranslatable: it cannot be done, or the network is built otherwise.
         """
+        data: bytes = self._taken([output], network).SerializeToString()
+        return data
+
+    def whole(self, network: Network) -> Any:
+        """All that a bundle needs, as an ``onnx.ModelProto`` with the outputs FEATURES and LOGITS, and PLACES (float32
+        (photos, rows, columns, classes), see :class:`Places`) where the network has such.
+
+        Args:
+            network: whose weights are put in; built like the one that is translated.
+
+        Raises:
+            Untranslatable: it cannot be done, or the network is built otherwise.
+        """
+        if self._graph is None:
+            self._translate()
+        return self._taken([name for name in (FEATURES, LOGITS, PLACES) if name in self._outputs], network)
+
+    def _taken(self, outputs: list[str], network: Network) -> Any:
         import onnx.utils
         import onnxscript.optimizer
 
         if self._graph is None:
             self._translate()
-        tensors = {**_tensors(network), _TEMPERATURE: torch.tensor(temperature)}
+        tensors = _tensors(network)
         if any(not torch.equal(tensors.get(name, torch.empty(0)), fixed) for name, fixed in self._fixed.items()):
             raise Untranslatable("the weights cannot be put into the graph")
         whole = copy.deepcopy(self._graph)
@@ -84,10 +102,8 @@ class Translation:
             slot.raw_data = tensor.flatten().view(torch.uint8).numpy().tobytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            taken: Any = onnx.utils.Extractor(whole).extract_model([PIXELS], [output])
-            small: Any = onnxscript.optimizer.optimize(taken)
-        data: bytes = small.SerializeToString()
-        return data
+            taken: Any = onnx.utils.Extractor(whole).extract_model([PIXELS], outputs)
+            return onnxscript.optimizer.optimize(taken)
 
     def _translate(self) -> None:
         if self._fault is not None:
@@ -95,13 +111,13 @@ class Translation:
         training = self._network.training
         self._network.eval()
         try:
-            graph = _export(_Whole(self._network, self._network.trunk()))
+            graph, self._outputs = self._exported()
         except Untranslatable as fault:
             self._fault = fault
             raise
         finally:
             self._network.train(training)
-        tensors = {**_tensors(self._network), _TEMPERATURE: torch.ones(())}
+        tensors = _tensors(self._network)
         for slot in graph.graph.initializer:
             if slot.name in tensors:
                 # Put in when they are needed: weights would be held twice otherwise, and old ones at that.
@@ -110,32 +126,42 @@ class Translation:
         self._fixed = {name: tensor.detach().clone() for name, tensor in tensors.items() if name not in self._slots}
         self._graph = graph
 
+    def _exported(self) -> tuple[Any, list[str]]:
+        """The graph and its outputs; one that cannot be translated with the logits of places is without them."""
+        network, trunk = self._network, self._network.trunk()
+        places = Places.of(network.backbone, network.normalised(network.noise().to(network.mean.device)))
+        for found in dict.fromkeys([places, None]):
+            model = _Whole(network, trunk, found)
+            try:
+                return _export(model), model.outputs
+            except Untranslatable:
+                if found is None:
+                    raise
+        raise AssertionError
+
 
 class _Whole(nn.Module):
     """All that is of use of a network."""
 
-    def __init__(self, network: Network, trunk: Trunk | None) -> None:
+    def __init__(self, network: Network, trunk: Trunk | None, places: Places | None) -> None:
         super().__init__()
         self.network = network
         self.trunk = trunk
-        self.register_buffer(_TEMPERATURE, torch.ones(()))
+        self.places = places
 
     @property
     def outputs(self) -> list[str]:
         pieces = 0 if self.trunk is None else self.trunk.pieces
-        return [*(f"boundary_{piece + 1}" for piece in range(pieces)), FEATURES, PROBABILITIES]
+        names = [*(f"boundary_{piece + 1}" for piece in range(pieces)), FEATURES, LOGITS]
+        return names if self.places is None else [*names, PLACES]
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
         backbone: Any = self.network.backbone
         normal = self.network.normalised(pixels)
         reached = [] if self.trunk is None else self.trunk.all_below(normal)
         maps = reached[-1] if reached else backbone.forward_features(normal)
-        logits = backbone.forward_head(maps)
-        return (
-            *reached,
-            backbone.forward_head(maps, pre_logits=True),
-            torch.softmax(logits / self.get_buffer(_TEMPERATURE), dim=-1),
-        )
+        found = (*reached, backbone.forward_head(maps, pre_logits=True), backbone.forward_head(maps))
+        return found if self.places is None else (*found, self.places(maps))
 
 
 def _tensors(network: Network) -> dict[str, torch.Tensor]:

@@ -26,6 +26,7 @@ from vision_ft.train.boundary import Boundary
 from vision_ft.train.callbacks import EpochLines, KeepConfig, ProgressBar
 from vision_ft.train.checkpoints import LastCheckpoint, OneFolder, WholeFiles
 from vision_ft.train.config import check_files, explain, flat
+from vision_ft.train.exporting import Export
 from vision_ft.train.forecast import Forecast
 from vision_ft.train.going_on import describe_going_on, keep_sides
 from vision_ft.train.history import History
@@ -99,6 +100,12 @@ class VisionCLI(LightningCLI):
         return found
 
     @property
+    def export(self) -> Export:
+        """What is handed over; of ``fit`` alone."""
+        found: Export = self._get(self.config_init, "export")
+        return found
+
+    @property
     def schedule(self) -> Schedule:
         """What trains when, in this network."""
         return self.unfreeze.schedule(self.model.network.stages)
@@ -127,6 +134,7 @@ class VisionCLI(LightningCLI):
         parser.add_class_arguments(Average, "ema")
         parser.add_class_arguments(Run, "run")
         parser.add_class_arguments(Cache, "cache")
+        parser.add_class_arguments(Export, "export")
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
 

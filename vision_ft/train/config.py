@@ -24,6 +24,7 @@ _SHAPES = {
     "unfreeze.phases": "each phase needs epochs (a whole number), stages (names, a number or all) and lr (a number); "
     "see docs/unfreezing.md",
     "run.loggers": "takes a list, as in '[csv, mlflow]'",
+    "export.engines": "takes a list, as in '[onnx, int8]'",
     "unfreeze.gradual": "whole numbers for epochs and counts, numbers for rates; see docs/unfreezing.md",
 }
 

@@ -13,6 +13,7 @@ from vision_ft.model.backbone import check_name, stage_names
 from vision_ft.model.classifier import setting_faults as model_faults
 from vision_ft.model.lora import check_installed
 from vision_ft.model.weights import parse_source
+from vision_ft.train.exporting import Export
 from vision_ft.train.loggers import DEFAULT
 from vision_ft.train.looking import Cache
 from vision_ft.train.run import Run
@@ -50,6 +51,7 @@ def mistakes(settings: Any) -> list[str]:
         faults += _said(lambda: _filled(Average, settings["ema"]))
         faults += _said(lambda: _filled(Run, settings["run"]))
         faults += _said(lambda: _filled(Cache, settings["cache"]))
+        faults += _said(lambda: _filled(Export, settings["export"]))
         stages = () if unknown else stage_names(model["backbone"])
         faults += _logger_faults(settings["run"], settings["trainer"]["logger"])
         faults += _said(lambda: _unfreeze_of(settings))

@@ -15,8 +15,10 @@ from vision_ft.data.listing import TRAIN, VAL
 from vision_ft.data.loading import PhotoDataset
 from vision_ft.data.plain import PlainPhotos
 from vision_ft.data.rates import Reading
+from vision_ft.errors import UsageError
 from vision_ft.files import spread
 from vision_ft.model.translate import FEATURES, Translation, Untranslatable
+from vision_ft.runtime.openvino import imported
 from vision_ft.train.eyes import ByOnnxRuntime, ByTorch
 from vision_ft.train.looking import Cache, Looker
 from vision_ft.train.prepared import Prepared
@@ -134,8 +136,8 @@ def count(run: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> int:
 def _by_openvino(graph: bytes) -> list[Engine]:
     """OpenVINO where it is installed, in the precision that it chooses itself; nothing here needs it."""
     try:
-        import openvino
-    except ModuleNotFoundError:
+        openvino = imported()
+    except UsageError:
         return []
     core = openvino.Core()
     compiled: Any = core.compile_model(core.read_model(graph), "CPU")

@@ -1,0 +1,106 @@
+"""The *unsure* band: below which confidence a model had better say nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vision_ft.export.part import Labels
+
+# One-sided.
+_SURE = 0.95
+# Of fewer photos nothing is chosen.
+_FEWEST = 50
+
+
+@dataclass(frozen=True)
+class Band:
+    """A threshold of confidence, and what is known of the photos above it.
+
+    Attributes:
+        threshold: a largest probability below this is *unsure*; ``None`` where every answer may stand, or nothing is
+            known.
+        target: the share of errors that was asked for, among what is answered.
+        kept: share of the validation photos that are answered.
+        errors: among these.
+        bound: the share of errors among what is answered is below this, with 95 % confidence.
+        reached: whether the bound is at or below the target.
+    """
+
+    threshold: float | None
+    target: float
+    kept: float
+    errors: int
+    bound: float
+    reached: bool
+
+    def as_record(self) -> dict[str, object]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def band(probabilities: npt.NDArray[np.floating], labels: Labels, target: float) -> Band:
+    """The lowest confidence above which the model errs as rarely as asked: a point on its risk-coverage curve.
+
+    (Geifman & El-Yaniv 2017, https://arxiv.org/abs/1705.08500.) What is compared with the target is not the share of
+    errors seen, which on few photos is often 0, but an upper bound of it (Clopper & Pearson 1934): of 150 answers
+    without an error, the true share may still be 2 %. The bound is that of each threshold by itself; it is not widened
+    for the choice among thresholds.
+
+    Where no threshold reaches the target, it is the one with the lowest bound; with fewer than 50 photos, none.
+
+    Args:
+        probabilities: (photos, classes), calibrated; one photo or more.
+        labels: (photos,), class numbers.
+        target: share of errors among what is answered, in (0, 1).
+    """
+    confidence = probabilities.max(axis=1)
+    wrong = probabilities.argmax(axis=1) != labels
+    order = np.argsort(-confidence, kind="stable")
+    confidence, errors = confidence[order], np.cumsum(wrong[order])
+    count = len(labels)
+    # Photos of one confidence are answered together or not at all.
+    ends = [place for place in range(count) if place + 1 == count or confidence[place + 1] < confidence[place]]
+    bounds = {place: upper_bound(int(errors[place]), place + 1) for place in ends}
+    good = [place for place in ends if bounds[place] <= target]
+    reached = good[-1] if good else min(ends, key=lambda one: (bounds[one], -one))
+    place = reached if count >= _FEWEST else count - 1
+    everything = place == count - 1
+    threshold = None if everything else float((confidence[place] + confidence[place + 1]) / 2)
+    return Band(
+        threshold, target, (place + 1) / count, int(errors[place]), bounds[place], reached=bounds[place] <= target
+    )
+
+
+def upper_bound(errors: int, photos: int) -> float:
+    """The share of errors that is not exceeded with 95 % confidence (Clopper & Pearson 1934, one-sided).
+
+    The largest share at which so few errors or fewer still have a chance of 5 %.
+    """
+    if errors >= photos:
+        return 1.0
+    low, high = errors / photos, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(errors, photos, middle) > 1 - _SURE else (low, middle)
+    return high
+
+
+def _at_most(errors: int, photos: int, share: float) -> float:
+    """The chance of so few errors or fewer, by the binomial distribution."""
+    if share >= 1:
+        return 0.0
+    logs = [
+        math.lgamma(photos + 1)
+        - math.lgamma(number + 1)
+        - math.lgamma(photos - number + 1)
+        + number * math.log(share)
+        + (photos - number) * math.log1p(-share)
+        if share > 0
+        else (0.0 if number == 0 else -math.inf)
+        for number in range(errors + 1)
+    ]
+    return math.fsum(math.exp(one) for one in logs)
