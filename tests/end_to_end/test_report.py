@@ -242,7 +242,7 @@ def test_what_is_said_of_other_pictures_is_on_the_page_and_in_the_card(
     assert bundle.spec.metrics["others"]["photos"] == 6
     assert "Of 6 pictures of none of its classes (`cat`), 0" in (place / "asked/bundle/README.md").read_text()
     assert {path.name for path in (place / "asked/bundle").iterdir()} == {
-        "model.onnx", "weights.safetensors", "spec.json", "README.md",
+        "model.onnx", "weights.safetensors", "spec.json", "README.md", "golden.json", "golden.png",
     }  # fmt: skip
 
 
