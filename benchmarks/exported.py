@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 
 from vision_ft.commands.export import _locate, _manifest
 from vision_ft.commands.handover import hand_over
-from vision_ft.commands.showing import _batches
+from vision_ft.commands.showing import batches_of
 from vision_ft.data.listing import TEST, TRAIN, VAL
 from vision_ft.data.manifest import Manifest
 from vision_ft.evaluate.measure import measure
@@ -36,7 +36,7 @@ SHRINKAGE = 0.05
 
 def seen(runner: Runner, paths: list[Path], framing: Framing) -> tuple[Floats, Floats]:
     """Features and logits."""
-    found = [runner(pixels) for _, pixels in _batches(paths, framing)]
+    found = [runner(pixels) for _, pixels in batches_of(paths, range(len(paths)), framing)]
     features, logits = (np.concatenate(column).astype(np.float64) for column in zip(*found, strict=True))
     return features, logits
 

@@ -50,7 +50,7 @@ def _finish(cli: VisionCLI, folder: RunFolder, started: float) -> None:
         say(cli.console, cli.selection.verdict())
     say(cli.console, "exporting it and measuring the export")
     golden, manifest = cli.datamodule.golden(), cli.datamodule.manifest
-    handed = hand_over(folder.best, folder.bundle, manifest, golden, cli.translation, cli.export)
+    handed = hand_over(folder.best, folder.bundle, manifest, golden, cli.translation, cli.export, cli.cache)
     for path, reason in cli.model.unreadable.items():
         say(console, f"could not be read while training: {path}: {reason}")
     show(handed, console)

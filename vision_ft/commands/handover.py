@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from vision_ft.model.translate import Translation
 from vision_ft.runtime.predictor import Predictor
 from vision_ft.spec import ModelSpec
 from vision_ft.train.exporting import Export
+from vision_ft.train.looking import Cache, kept_features
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def hand_over(
     photos: Sequence[Path] | None = None,
     translation: Translation | None = None,
     export: Export | None = None,
+    cache: Cache | None = None,
 ) -> HandedOver:
     """Export a checkpoint into a bundle.
 
@@ -68,6 +71,7 @@ def hand_over(
         photos: to compare on; those that the checkpoint names if not given.
         translation: of the network that was trained, if there is one already.
         export: what is to be in the bundle.
+        cache: of what the backbone, as it is, saw before.
 
     Raises:
         CheckpointError: the checkpoint is not ours.
@@ -78,7 +82,8 @@ def hand_over(
     wanted = Export() if export is None else export
     network, record = load_network(checkpoint)
     named = [Path(path) for path in record.data.get("golden", [])] if photos is None else photos
-    material = material_of(named, manifest, network.preprocessing.framing)
+    kept = None if cache is None else partial(kept_features, network, cache)
+    material = material_of(named, manifest, network.preprocessing.framing, kept)
     with staged(out) as folder:
         spec, refused = write_model(
             folder, network, record, material, translation, wanted.engines, wanted.unsure_error, wanted.thumbnails

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -15,22 +15,27 @@ from vision_ft.data.listing import TRAIN, VAL
 from vision_ft.data.manifest import Manifest
 from vision_ft.errors import DataError, UnreadablePhoto
 from vision_ft.export.novelty import remembered
-from vision_ft.export.part import Material, Part
+from vision_ft.export.part import Floats, Material, Part
 from vision_ft.framing import Framing, Pixels
 from vision_ft.imaging import file_bytes, read
 
 # An export is compared on at least so many photos, where the data has them.
 _FEWEST = 32
-_BATCH = 16
+_BATCH = 8
+# What a network made of photos before, by their places in a list of the SHA-256 of their files.
+Kept = Callable[[Sequence[str]], Mapping[int, tuple[Floats, Floats]]]
 
 
-def material_of(golden: Sequence[Path], manifest: Manifest | None, framing: Framing) -> Material:
+def material_of(
+    golden: Sequence[Path], manifest: Manifest | None, framing: Framing, kept: Kept | None = None
+) -> Material:
     """Everything that an export looks at.
 
     Args:
         golden: photos to compare on.
         manifest: the photos of the run, if they are to be had.
         framing: of the network.
+        kept: what it made of photos before.
 
     Raises:
         DataError: the photos to compare on are gone.
@@ -38,21 +43,25 @@ def material_of(golden: Sequence[Path], manifest: Manifest | None, framing: Fram
     pixels, digests = _read_golden(golden, framing)
     if manifest is None:
         return Material(pixels, digests)
-    return Material(pixels, digests, _part(manifest, TRAIN, framing), _part(manifest, VAL, framing))
+    return Material(pixels, digests, _part(manifest, TRAIN, framing, kept), _part(manifest, VAL, framing, kept))
 
 
-def _part(manifest: Manifest, name: str, framing: Framing) -> Part | None:
+def _part(manifest: Manifest, name: str, framing: Framing, kept: Kept | None) -> Part | None:
     rows = manifest.part(name)
     paths, labels = manifest.paths(rows), np.array(manifest.labels(rows), dtype=np.int64)
+    digests = rows["sha256"].to_list()
     if name == TRAIN and len(paths):
         chosen = remembered(labels)
         paths, labels = [paths[place] for place in chosen], labels[chosen]
-    return Part(labels, lambda: _batches(paths, framing)) if len(paths) else None
+        digests = [digests[place] for place in chosen]
+    if not len(paths):
+        return None
+    return Part(labels, lambda places: batches_of(paths, places, framing), {} if kept is None else kept(digests))
 
 
-def _batches(paths: Sequence[Path], framing: Framing) -> Iterator[tuple[list[int], Pixels]]:
-    """Places among the paths and their pixels, uint8 (photos, height, width, 3); those that cannot be read are left."""
-    waiting = iter(enumerate(paths))
+def batches_of(paths: Sequence[Path], places: Sequence[int], framing: Framing) -> Iterator[tuple[list[int], Pixels]]:
+    """Places among the paths, and pixels, uint8 (photos, height, width, 3); what cannot be read is left out."""
+    waiting = iter([(place, paths[place]) for place in places])
     # Decoding leaves the interpreter's lock, and so does whatever looks at the batch before.
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from vision_ft.errors import ExportMismatch
@@ -21,6 +22,9 @@ from vision_ft.export.part import Material, Pixels
 from vision_ft.export.tail import finished
 from vision_ft.runtime.engine import ENGINES, Answers, OnnxRuntime
 from vision_ft.spec import INT8_FILE, MODEL_FILE, PT2_FILE
+
+# Training photos that the ranges of int8 are taken from.
+_FOR_RANGES = 64
 
 
 class Refused(Exception):  # noqa: N818 - a finding, of which the bundle is no worse
@@ -81,23 +85,26 @@ class Int8:
 
     def make(self, source: Source) -> Made:
         """See :class:`Format`. Recipes are tried in turn until one passes."""
-        learned, val = source.learned, source.material.val
-        if learned.for_ranges is None or val is None or learned.val is None:
+        train, photos = source.material.train, []
+        if train is not None:
+            step = max(1, len(train.labels) // _FOR_RANGES)
+            photos = [pixels for _, pixels in train.batches(range(0, len(train.labels), step))]
+        if not photos or source.material.val is None or source.learned.val is None:
             raise Refused("it takes training photos to set ranges by and validation photos to compare on")
         fault = ""
         for recipe in RECIPES:
             try:
-                return self._made(source, recipe)
+                return self._made(source, np.concatenate(photos), recipe)
             except Refused as error:
                 fault = fault or str(error)
         raise Refused(f"{fault}; {len(RECIPES)} ways of quantising were tried")
 
-    def _made(self, source: Source, recipe: Recipe) -> Made:
+    def _made(self, source: Source, photos: Pixels, recipe: Recipe) -> Made:
         learned, part = source.learned, source.material.val
-        if part is None or learned.val is None or learned.for_ranges is None:
+        if part is None or learned.val is None:
             raise Refused("there are no photos")
         try:
-            core = quantised(source.core, learned.for_ranges, recipe)
+            core = quantised(source.core, photos, recipe)
             runner = Runner(core)
         except Exception as error:
             # ONNX Runtime's quantiser has no errors of its own.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +18,8 @@ from vision_ft.export.unsure import band
 from vision_ft.model.translate import FEATURES, LOGITS
 from vision_ft.spec import PIXELS, Thresholds
 
-# Training photos that the ranges of int8 are taken from.
-_FOR_RANGES = 64
+# Photos that what is kept is tried on, and how far it may be off, in standard deviations.
+_TRIALS, _ALIKE = 4, 1e-2
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,6 @@ class Learned:
         bank: training photos; ``None`` where there are none to be had, or none to set a threshold with.
         scale: the distance that counts as novelty 1.
         val: what the network makes of the validation part; ``None`` where there is none.
-        for_ranges: training photos, framed: uint8 (photos, height, width, 3); ``None`` where there are none.
     """
 
     temperature: float = 1.0
@@ -60,7 +60,6 @@ class Learned:
     bank: Bank | None = None
     scale: float = 1.0
     val: Validation | None = None
-    for_ranges: Pixels | None = None
 
     @property
     def novelty(self) -> Novelty | None:
@@ -77,10 +76,10 @@ def learn(core: Any, material: Material, unsure_error: float) -> Learned:
         unsure_error: the share of errors that is aimed at among what is answered.
     """
     runner = Runner(core)
-    bank, for_ranges = (None, None) if material.train is None else _bank(runner, material.train)
-    val = None if material.val is None else validated(runner, material.val, bank)
+    bank = None if material.train is None else _bank(runner, trusted(runner, material.train))
+    val = None if material.val is None else validated(runner, trusted(runner, material.val), bank, kept=True)
     if val is None:
-        return Learned(for_ranges=for_ranges)
+        return Learned()
     temperature, calibration = calibrate(val.logits, val.labels)
     found = band(val.probabilities(temperature), val.labels, unsure_error)
     scale = None if val.distances is None else scale_of(val.distances)
@@ -89,7 +88,6 @@ def learn(core: Any, material: Material, unsure_error: float) -> Learned:
         thresholds=Thresholds(found.threshold, None),
         calibration={**calibration.as_record(), "unsure": found.as_record()},
         val=val,
-        for_ranges=for_ranges,
     )
     if bank is None or scale is None:
         return learned
@@ -110,6 +108,8 @@ class Runner:
         """Load an ``onnx.ModelProto``."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Called from as many threads as there are cores.
+        options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
             core.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
@@ -120,29 +120,34 @@ class Runner:
         return features, logits
 
 
-def validated(runner: Runner, val: Part, bank: Bank | None) -> Validation | None:
+def trusted(runner: Runner, part: Part) -> Part:
+    """A part with what is kept of it, or without, if that is not what the network says."""
+    places = sorted(part.kept)[:_TRIALS]
+    alone = Part(part.labels[places], lambda rows: _renumbered(part, places, rows))
+    _, found = alone.run(runner)
+    for column, values in enumerate(found):
+        before = np.stack([part.kept[place][column] for place in places])
+        if before.shape != values.shape or not np.abs(before - values).max() <= _ALIKE * values.std():
+            return dataclasses.replace(part, kept={})
+    return part if found else dataclasses.replace(part, kept={})
+
+
+def _renumbered(part: Part, places: list[int], rows: Sequence[int]) -> Iterator[tuple[list[int], Pixels]]:
+    for found, pixels in part.batches([places[row] for row in rows]):
+        yield [places.index(place) for place in found], pixels
+
+
+def validated(runner: Runner, val: Part, bank: Bank | None, *, kept: bool = False) -> Validation | None:
     """What a graph makes of a validation part; ``None`` where no photo of it can be read."""
-    distance = None if bank is None else Novelty(bank)
-
-    def run(pixels: Pixels) -> tuple[Floats, ...]:
-        features, logits = runner(pixels)
-        return (logits,) if distance is None else (logits, distance(torch.from_numpy(features)).numpy())
-
-    labels, found = val.run(run)
+    labels, found = val.run(runner, kept=kept)
     if not found:
         return None
-    return Validation(labels, found[0], found[1] if len(found) > 1 else None)
+    features, logits = found
+    distances = None if bank is None else Novelty(bank)(torch.from_numpy(features)).numpy()
+    return Validation(labels, logits, distances)
 
 
-def _bank(runner: Runner, train: Part) -> tuple[Bank | None, Pixels | None]:
-    """What training photos look like, and some of them to take ranges from."""
-    step = max(1, len(train.labels) // _FOR_RANGES)
-    taken: list[Pixels] = []
-
-    def batches() -> Any:
-        for rows, pixels in train.batches():
-            taken.append(pixels[[place for place, row in enumerate(rows) if row % step == 0]])
-            yield rows, pixels
-
-    _, found = Part(train.labels, batches).run(runner)
-    return (Bank.of(found[0]), np.concatenate(taken)) if found else (None, None)
+def _bank(runner: Runner, train: Part) -> Bank | None:
+    """What training photos look like."""
+    _, found = train.run(runner, kept=True)
+    return Bank.of(found[0]) if found else None

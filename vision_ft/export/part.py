@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from vision_ft.runtime.engine import cores
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -22,26 +26,34 @@ class Part:
 
     Attributes:
         labels: int64 (photos,), class numbers.
-        batches: begins a pass over them: places among them, and uint8 pixels (photos, height, width, 3). A photo that
-            cannot be read is left out.
+        batches: begins a pass over some of them, by their places: places, and uint8 pixels (photos, height, width, 3).
+            A photo that cannot be read is left out.
+        kept: what the network made of photos before, by their places: features (features,) and logits (classes,).
     """
 
     labels: Labels
-    batches: Callable[[], Iterator[tuple[list[int], Pixels]]]
+    batches: Callable[[Sequence[int]], Iterator[tuple[list[int], Pixels]]]
+    kept: Mapping[int, tuple[Floats, Floats]] = field(default_factory=dict)
 
-    def run(self, engine: Runs) -> tuple[Labels, tuple[Any, ...]]:
-        """Show every photo to an engine.
+    def run(self, engine: Runs, *, kept: bool = False) -> tuple[Labels, tuple[Any, ...]]:
+        """Show every photo to an engine, as many batches at once as there are cores.
+
+        Args:
+            engine: safe to call from several threads.
+            kept: whether it is the network itself, and what is kept need not be shown.
 
         Returns:
-            The labels of those that could be read, and what the engine gives, joined over the batches; empty if there
-            are none.
+            The labels of those that could be read, and what the engine gives, an array each; empty if there are none.
         """
-        places: list[int] = []
-        found: list[tuple[Any, ...]] = []
-        for rows, pixels in self.batches():
-            places += rows
-            found.append(engine(pixels))
-        return self.labels[places], tuple(np.concatenate(column) for column in zip(*found, strict=True))
+        found: dict[int, tuple[Any, ...]] = dict(self.kept) if kept else {}
+        batches = self.batches([place for place in range(len(self.labels)) if place not in found])
+        with ThreadPoolExecutor(cores()) as pool:
+            while group := list(islice(batches, cores())):
+                for (rows, _), columns in zip(group, pool.map(engine, [pixels for _, pixels in group]), strict=True):
+                    found.update(zip(rows, zip(*columns, strict=True), strict=True))
+        places = sorted(found)
+        answers = [found[place] for place in places]
+        return self.labels[places], tuple(np.stack(column) for column in zip(*answers, strict=True))
 
 
 @dataclass(frozen=True)

@@ -209,6 +209,33 @@ class Looker:
         )
 
 
+def kept_features(network: Network, cache: Cache, digests: Sequence[str]) -> dict[int, tuple[Any, Any]]:
+    """What a network says of photos, as far as its backbone has seen them before: nothing is looked at.
+
+    Args:
+        network: in eval mode, on the CPU.
+        cache: of what was seen.
+        digests: the SHA-256 of files, in hexadecimal.
+
+    Returns:
+        By places among them, float32 features (features,) and logits (classes,).
+    """
+    with torch.no_grad():
+        head = LinearHead.of(network, network.noise())
+    if head is None:
+        return {}
+    linear = head.read()
+    store = cache.open({"precision": "float32", **_identity(network)}, linear.weight.shape[1])
+    keys = [key_of(digest) for digest in digests]
+    known = {} if store is None else store.get(keys)
+    places = [place for place, key in enumerate(keys) if key in known]
+    if not places:
+        return {}
+    features = np.stack([known[keys[place]] for place in places])
+    logits = linear.logits(torch.from_numpy(features)).float().numpy()
+    return dict(zip(places, zip(features, logits, strict=True), strict=True))
+
+
 def _identity(network: Network) -> dict[str, Any]:
     """Everything that features hang on besides the photo and the precision."""
     heads = {id(tensor) for layer in linear_heads(network.backbone) for tensor in layer.parameters()}
