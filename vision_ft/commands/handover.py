@@ -20,6 +20,7 @@ from vision_ft.export.staging import staged
 from vision_ft.model.checkpoint import load_network
 from vision_ft.model.network import Network
 from vision_ft.model.translate import Translation
+from vision_ft.runtime.engine import cores
 from vision_ft.runtime.predictor import Predictor
 from vision_ft.spec import ModelSpec
 from vision_ft.train.exporting import Export
@@ -88,7 +89,7 @@ def hand_over(
         spec, refused = write_model(
             folder, network, record, material, translation, wanted.engines, wanted.unsure_error, wanted.thumbnails
         )
-        measured = None if manifest is None else measure(Predictor.load(folder), manifest)
+        measured = None if manifest is None else measure(Predictor.load(folder, lanes=cores()), manifest)
         if measured is not None:
             spec = add_metrics(folder, spec, {part: scores.as_record() for part, scores in measured.scores.items()})
         sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
