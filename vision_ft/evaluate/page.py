@@ -130,7 +130,11 @@ def _figures(part: Part, record: dict[str, Any], saved: Saved, name: str) -> lis
             "Reliability",
             "Where a model says 90 %, it should be right nine times in ten: on the dotted line. Bars are 95 % "
             "intervals; below, how many photos were that sure."
-            + ("" if temperature != 1 else " This model was not calibrated, so there is no before and after."),
+            + (
+                ""
+                if temperature != 1
+                else " No temperature was found that is better than 1, so there is no before and after."
+            ),
             figures.draw_reliability(part.probabilities, part.labels, temperature),
         ),
         (

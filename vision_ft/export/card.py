@@ -161,8 +161,10 @@ def _said(value: float | None, interval: Any, *, share: bool) -> str:
 
 def _limits(spec: ModelSpec) -> list[str]:
     unsure, neither = spec.thresholds.unsure, spec.thresholds.neither
-    if spec.temperature == 1:
+    if not spec.calibration and spec.temperature == 1:
         calibrated = "The probabilities are uncalibrated."
+    elif spec.temperature == 1:
+        calibrated = "The probabilities were well enough calibrated on the validation photos, and left as they are."
     else:
         calibrated = f"The probabilities are calibrated on the validation photos (temperature {spec.temperature:.3f})."
     if unsure is None and neither is None:
