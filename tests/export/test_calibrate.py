@@ -83,13 +83,23 @@ def answers(confidences: list[float], wrong: list[int]) -> tuple[np.ndarray, np.
 
 def test_the_band_begins_above_the_errors_that_are_too_many() -> None:
     confidences = np.linspace(0.99, 0.55, 300).tolist()
-    found = band(*answers(confidences, [299, 298, 290]), target=0.02)
-    # With one error among 291 the bound is 1.6 %; with two among 299 it is 2.1 %.
+    found = band(*answers(confidences, [299, 298, 290]), target=0.005)
+    # One of 291 or more is less than one in two hundred, two of 299 are more.
     assert found.reached
     assert found.errors == 1
     assert found.threshold == pytest.approx((confidences[297] + confidences[298]) / 2)
     assert found.kept == pytest.approx(298 / 300)
-    assert found.bound <= 0.02
+    assert found.bound == pytest.approx(upper_bound(1, 298))
+
+
+def test_by_itself_the_errors_are_halved() -> None:
+    wrong = [*range(100, 110), *range(180, 200)]
+    found = band(*answers(np.linspace(0.99, 0.55, 200).tolist(), wrong))
+    assert found.target == pytest.approx(0.075)
+    assert found.errors / (found.kept * 200) <= 0.075
+    # One photo more would have been wrong.
+    assert (found.errors + 1) / (found.kept * 200 + 1) > 0.075
+    assert band(*answers(np.linspace(0.99, 0.55, 200).tolist(), [199])).target == 0.02
 
 
 def test_no_band_where_all_may_be_answered() -> None:
@@ -100,11 +110,10 @@ def test_no_band_where_all_may_be_answered() -> None:
 def test_what_few_photos_cannot_show_is_not_claimed() -> None:
     few = band(*answers(np.linspace(0.99, 0.55, 49).tolist(), [48]), target=0.02)
     assert (few.threshold, few.reached) == (None, False)
-    # None wrong above the last ten, but 110 photos show no more than 2.7 %.
-    some = band(*answers(np.linspace(0.99, 0.55, 120).tolist(), list(range(110, 120))), target=0.02)
+    # The surest is wrong, and one of any number up to 100 is more than asked for.
+    some = band(*answers(np.linspace(0.99, 0.55, 80).tolist(), [0]), target=0.01)
     assert some.reached is False
-    assert some.kept == pytest.approx(110 / 120)
-    assert some.bound == pytest.approx(0.0269, abs=1e-3)
+    assert some.bound == pytest.approx(upper_bound(1, 80))
 
 
 def test_photos_of_one_confidence_are_answered_together() -> None:

@@ -26,12 +26,14 @@ def describe(spec: ModelSpec) -> Iterator[str]:
         f"{found['log_loss_after']:.4f}, calibration error {found['ece_before']:.2%} to {found['ece_after']:.2%}"
     )
     band = found["unsure"]
-    known = f"errors below {band['bound']:.1%} with 95 % confidence on {found['photos']} photos"
-    aim = "" if band["reached"] else f", short of the {band['target']:.1%} aimed at"
+    answered = round(band["kept"] * found["photos"])
+    known = f"{band['errors']} wrong of {answered} answered, and below {band['bound']:.1%} with 95 % confidence"
+    if not band["reached"]:
+        known += f", short of the {band['target']:.1%} aimed at"
     if spec.thresholds.unsure is None:
-        yield f"unsure: never; {known}{aim}"
+        yield f"unsure: never; {known}"
     else:
-        yield f"unsure: below {spec.thresholds.unsure:.3f}; {band['kept']:.1%} is answered, {known}{aim}"
+        yield f"unsure: below {spec.thresholds.unsure:.3f}; {band['kept']:.1%} is answered, {known}"
     if (novelty := found.get("novelty")) is None:
         yield "neither: never; there were no training photos to be had"
     else:

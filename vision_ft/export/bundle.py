@@ -50,7 +50,7 @@ def write_model(
     material: Material,
     translation: Translation | None = None,
     engines: Sequence[str] = (),
-    unsure_error: float = 0.02,
+    unsure_error: float | None = None,
     thumbnails: int = 4,
 ) -> tuple[ModelSpec, dict[str, str]]:
     """Export a network, put the result through the gate, and write it with its spec.
@@ -65,7 +65,7 @@ def write_model(
         material: the photos that temperature, thresholds and the gate need.
         translation: of a network that is built alike, if there is one already.
         engines: formats to write beside ``model.onnx``, by the names of FORMATS.
-        unsure_error: the share of errors that is aimed at among what is not *unsure*.
+        unsure_error: the share of errors that is aimed at among what is not *unsure*; see :func:`band`.
         thumbnails: golden photos that the bundle takes along to test itself with.
 
     Returns:

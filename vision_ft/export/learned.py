@@ -67,13 +67,13 @@ class Learned:
         return None if self.bank is None else Novelty(self.bank, self.scale)
 
 
-def learn(core: Any, material: Material, unsure_error: float) -> Learned:
+def learn(core: Any, material: Material, unsure_error: float | None = None) -> Learned:
     """Show photos to a network and choose what depends on them.
 
     Args:
         core: an ``onnx.ModelProto`` with the outputs FEATURES and LOGITS.
         material: the photos. Without a validation part, or with none of it readable, nothing is chosen.
-        unsure_error: the share of errors that is aimed at among what is answered.
+        unsure_error: the share of errors that is aimed at among what is answered; see :func:`band`.
     """
     runner = Runner(core)
     bank = None if material.train is None else _bank(runner, trusted(runner, material.train))

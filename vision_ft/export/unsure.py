@@ -14,6 +14,8 @@ from vision_ft.export.part import Labels
 _SURE = 0.95
 # Of fewer photos nothing is chosen.
 _FEWEST = 50
+# Aimed at by itself, if the model is not far from it already.
+_LEAST = 0.02
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,11 @@ class Band:
     Attributes:
         threshold: a largest probability below this is *unsure*; ``None`` where every answer may stand, or nothing is
             known.
-        target: the share of errors that was asked for, among what is answered.
+        target: the share of errors that was aimed at, among what is answered.
         kept: share of the validation photos that are answered.
         errors: among these.
         bound: the share of errors among what is answered is below this, with 95 % confidence.
-        reached: whether the bound is at or below the target.
+        reached: whether the share of errors seen is at or below the target.
     """
 
     threshold: float | None
@@ -42,20 +44,20 @@ class Band:
         return asdict(self)
 
 
-def band(probabilities: npt.NDArray[np.floating], labels: Labels, target: float) -> Band:
+def band(probabilities: npt.NDArray[np.floating], labels: Labels, target: float | None = None) -> Band:
     """The lowest confidence above which the model errs as rarely as asked: a point on its risk-coverage curve.
 
-    (Geifman & El-Yaniv 2017, https://arxiv.org/abs/1705.08500.) What is compared with the target is not the share of
-    errors seen, which on few photos is often 0, but an upper bound of it (Clopper & Pearson 1934): of 150 answers
-    without an error, the true share may still be 2 %. The bound is that of each threshold by itself; it is not widened
-    for the choice among thresholds.
+    (Geifman & El-Yaniv 2017, https://arxiv.org/abs/1705.08500.) What is compared with the target is the share of
+    errors seen. What it may truly be is told beside it (Clopper & Pearson 1934): of 150 answers without an error, still
+    2 %. Were the bound held to the target, a model with a tenth of errors on a hundred photos would answer little.
 
     Where no threshold reaches the target, it is the one with the lowest bound; with fewer than 50 photos, none.
 
     Args:
         probabilities: (photos, classes), calibrated; one photo or more.
         labels: (photos,), class numbers.
-        target: share of errors among what is answered, in (0, 1).
+        target: share of errors among what is answered, in (0, 1); if not given, half of the share among all photos, and
+            no less than 2 %.
     """
     confidence = probabilities.max(axis=1)
     wrong = probabilities.argmax(axis=1) != labels
@@ -65,14 +67,14 @@ def band(probabilities: npt.NDArray[np.floating], labels: Labels, target: float)
     # Photos of one confidence are answered together or not at all.
     ends = [place for place in range(count) if place + 1 == count or confidence[place + 1] < confidence[place]]
     bounds = {place: upper_bound(int(errors[place]), place + 1) for place in ends}
-    good = [place for place in ends if bounds[place] <= target]
+    aim = max(_LEAST, float(errors[-1]) / count / 2) if target is None else target
+    good = [place for place in ends if errors[place] <= aim * (place + 1)]
     reached = good[-1] if good else min(ends, key=lambda one: (bounds[one], -one))
     place = reached if count >= _FEWEST else count - 1
     everything = place == count - 1
     threshold = None if everything else float((confidence[place] + confidence[place + 1]) / 2)
-    return Band(
-        threshold, target, (place + 1) / count, int(errors[place]), bounds[place], reached=bounds[place] <= target
-    )
+    seen = int(errors[place])
+    return Band(threshold, aim, (place + 1) / count, seen, bounds[place], reached=seen <= aim * (place + 1))
 
 
 def upper_bound(errors: int, photos: int) -> float:

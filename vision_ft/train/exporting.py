@@ -16,13 +16,14 @@ class Export:
 
     Attributes:
         engines: formats of the bundle: onnx, which is always there, int8, openvino (an extra) and pt2.
-        unsure_error: the share of errors that is aimed at among what the model does not call unsure.
+        unsure_error: the share of errors that is aimed at among what the model does not call unsure; half of the
+            validation part's, and no less than 0.02, if not given.
         thumbnails: how many validation photos, as the network sees them, the bundle takes along to test itself with on
             other machines; 0 for none.
     """
 
     engines: list[str] = field(default_factory=lambda: ["onnx"])
-    unsure_error: float = 0.02
+    unsure_error: float | None = None
     thumbnails: int = 4
 
     def __post_init__(self) -> None:
@@ -31,14 +32,14 @@ class Export:
             raise ConfigError("; ".join(f"export.{fault}" for fault in faults))
 
 
-def export_faults(engines: Sequence[str], unsure_error: float, thumbnails: int) -> list[str]:
+def export_faults(engines: Sequence[str], unsure_error: float | None, thumbnails: int) -> list[str]:
     """Every fault, in words, without the name of the section."""
     faults = [
         f"engines: no engine {name!r}{nearest(name, ENGINES)}; there are: {', '.join(ENGINES)}"
         for name in engines
         if name not in ENGINES
     ]
-    if not 0 < unsure_error < 1:
+    if unsure_error is not None and not 0 < unsure_error < 1:
         faults.append(f"unsure_error is {unsure_error:g}, must be a share between 0 and 1")
     if not 0 <= thumbnails <= 64:
         faults.append(f"thumbnails is {thumbnails}, must be from 0 to 64")
