@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_calibration_error
 
 from vision_ft.evaluate.intervals import bootstrap_mean, reflected, wilson
-from vision_ft.evaluate.metrics import CLIP, EDGES, TINY, Scores, calibration_error, score
+from vision_ft.evaluate.metrics import CLIP, Scores, score
+from vision_ft.scoring import EDGES, TINY, calibration_error
 
 CLASSES = ("a", "b", "c", "d")
 CLOSE = {"abs": 1e-6, "rel": 1e-6}

@@ -18,8 +18,8 @@ from tests.export.test_card import spec_of
 from tests.metrics_schema import check
 from vision_ft.commands.reporting import draw_report
 from vision_ft.evaluate.curves import uncalibrated
-from vision_ft.evaluate.metrics import losses_of
 from vision_ft.run_folder import RunFolder
+from vision_ft.scoring import losses_of
 from vision_ft.spec import ModelSpec, Thresholds
 
 CLASSES = ("cat", "dog")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -18,6 +17,7 @@ from vision_ft.export.novelty import remembered
 from vision_ft.export.part import Floats, Material, Part
 from vision_ft.framing import Framing, Pixels
 from vision_ft.imaging import file_bytes, read
+from vision_ft.machine import usable_cores
 
 # An export is compared on at least so many photos, where the data has them.
 _FEWEST = 32
@@ -63,7 +63,7 @@ def batches_of(paths: Sequence[Path], places: Sequence[int], framing: Framing) -
     """Places among the paths, and pixels, uint8 (photos, height, width, 3); what cannot be read is left out."""
     waiting = iter([(place, paths[place]) for place in places])
     # Decoding leaves the interpreter's lock, and so does whatever looks at the batch before.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
 
         def submit() -> list[tuple[int, Future[Pixels]]]:
             return [(place, pool.submit(read, path, framing)) for place, path in islice(waiting, _BATCH)]

@@ -11,7 +11,7 @@ import polars as pl
 
 from vision_ft.data.listing import TEST
 from vision_ft.errors import DataError
-from vision_ft.evaluate.metrics import losses_of, score
+from vision_ft.evaluate.metrics import score
 from vision_ft.evaluate.page import MARK, PARTS
 from vision_ft.evaluate.paired import Paired, compare
 from vision_ft.evaluate.saved import Part, Saved
@@ -19,6 +19,7 @@ from vision_ft.evaluate.tables import METRICS, Cell, cell, tone_of
 from vision_ft.evaluate.verdict import percent
 from vision_ft.files import shown
 from vision_ft.pages import environment
+from vision_ft.scoring import losses_of
 
 _MOST_LISTED = 40
 

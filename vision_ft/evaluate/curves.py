@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vision_ft.evaluate.intervals import Floats, wilson
-from vision_ft.evaluate.metrics import BINS, Labels, Probabilities, bins_of
+from vision_ft.evaluate.metrics import Probabilities
+from vision_ft.scoring import BINS, Labels, bins_of
 
 # More points than this cannot be seen.
 _MOST = 400

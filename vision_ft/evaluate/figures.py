@@ -12,9 +12,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from vision_ft.evaluate.curves import Bin, Curve, precision_recall, reliability, risk_coverage, roc, uncalibrated
 from vision_ft.evaluate.intervals import Floats
-from vision_ft.evaluate.metrics import Labels, Probabilities
+from vision_ft.evaluate.metrics import Probabilities
 from vision_ft.evaluate.saved import Part
 from vision_ft.evaluate.svg import FAINT, FIRST, FOURTH, INK, SECOND, THIRD, in_percent, legend_name
+from vision_ft.scoring import Labels
 
 # Curves of more classes than this are drawn faintly, with their mean in front.
 _FEW = 6

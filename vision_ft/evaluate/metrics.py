@@ -13,20 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vision_ft.evaluate.intervals import Floats, Interval, bootstrap_mean, percentile, reflected, wilson
+from vision_ft.scoring import Labels, binned, errors_of_calibration, losses_of
 
 __all__ = ["Scores", "bootstrap_mean", "score", "wilson"]
 
 Probabilities: TypeAlias = npt.NDArray[np.float32]
-Labels: TypeAlias = npt.NDArray[np.int64]
 
-# The smallest probability that a logarithm is taken of: the resolution of the float32 the model gives.
-TINY = float(np.finfo(np.float32).eps)
 # What competitions on cats and dogs clip to, as one photo that is surely wrong would decide everything otherwise.
 CLIP = 0.005
-BINS = 15
-# In float32, and from both ends, as PyTorch counts them: a confidence of 0.4 lies on an edge, as it does there.
-_STEPS = np.arange(BINS + 1) * float(np.float32(1 / BINS))
-EDGES = np.where(np.arange(BINS + 1) <= BINS // 2, _STEPS, 1 - _STEPS[::-1]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -91,8 +85,8 @@ def score(probabilities: Probabilities, labels: Labels, classes: tuple[str, ...]
     right = guesses == labels
     losses, clipped = losses_of(probabilities, labels), clipped_losses(probabilities, labels)
     distances = brier_terms(probabilities, labels)
-    binned = _binned(probabilities.max(axis=1), right)
-    error = float(_calibration_error(np.ones((1, len(labels))), binned)[0])
+    table = binned(probabilities.max(axis=1), right)
+    error = float(errors_of_calibration(np.ones((1, len(labels))), table)[0])
     auroc = auroc_of(probabilities, labels)
     found = [_share(right, guesses == number) for number in range(len(classes))]
     known = [_share(right, labels == number) for number in range(len(classes))]
@@ -107,7 +101,7 @@ def score(probabilities: Probabilities, labels: Labels, classes: tuple[str, ...]
         brier=float(distances.mean()),
         brier_interval=bootstrap_mean(distances),
         calibration_error=error,
-        calibration_error_interval=reflected(lambda counts: _calibration_error(counts, binned), error, len(labels)),
+        calibration_error_interval=reflected(lambda counts: errors_of_calibration(counts, table), error, len(labels)),
         auroc=auroc,
         auroc_interval=None if auroc is None else _auroc_interval(probabilities, labels),
         average_precision=average_precision(probabilities, labels),
@@ -116,12 +110,6 @@ def score(probabilities: Probabilities, labels: Labels, classes: tuple[str, ...]
         precision=dict(zip(classes, (share for share, _ in found), strict=True)),
         precision_interval=dict(zip(classes, (interval for _, interval in found), strict=True)),
     )
-
-
-def losses_of(probabilities: Probabilities, labels: Labels) -> Floats:
-    """-ln(probability of the label) of each photo, (photos,)."""
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return -np.log(np.clip(own, TINY, 1.0))
 
 
 def clipped_losses(probabilities: Probabilities, labels: Labels) -> Floats:
@@ -135,27 +123,6 @@ def brier_terms(probabilities: Probabilities, labels: Labels) -> Floats:
     away = probabilities.astype(np.float64)
     away[np.arange(len(labels)), labels] -= 1
     return np.asarray((away**2).sum(axis=1) / (2 if probabilities.shape[1] == 2 else 1))
-
-
-def calibration_error(confidences: Floats | Probabilities, right: npt.NDArray[np.bool_]) -> float:
-    """Expected calibration error (Naeini et al. 2015), 15 bins of the same width, as torchmetrics has it."""
-    return float(_calibration_error(np.ones((1, len(right))), _binned(confidences, right))[0])
-
-
-def bins_of(confidences: Floats | Probabilities) -> npt.NDArray[np.int64]:
-    """The bin of each confidence, 0 to 15; the last one is for 1 itself, which torchmetrics keeps apart."""
-    return np.digitize(np.clip(confidences, 0, 1).astype(np.float32), EDGES) - 1
-
-
-def _binned(confidences: Floats | Probabilities, right: npt.NDArray[np.bool_]) -> Floats:
-    """Confidence less hit of each photo, in the column of its bin: (photos, bins)."""
-    table = np.zeros((len(right), BINS + 1))
-    table[np.arange(len(right)), bins_of(confidences)] = confidences.astype(np.float64) - right
-    return table
-
-
-def _calibration_error(counts: Floats, binned: Floats) -> Floats:
-    return np.asarray(np.abs(counts @ binned).sum(axis=1) / len(binned))
 
 
 def auroc_of(probabilities: Probabilities, labels: Labels) -> float | None:

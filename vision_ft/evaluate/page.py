@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from vision_ft.data.listing import TEST, VAL
 from vision_ft.evaluate import figures
-from vision_ft.evaluate.metrics import losses_of
 from vision_ft.evaluate.pictures import MISTAKES, NOVEL, SUSPECTS, UNSURE, choose
 from vision_ft.evaluate.saved import Part, Saved
 from vision_ft.evaluate.svg import svg
@@ -19,6 +18,7 @@ from vision_ft.evaluate.tables import class_rows, columns, confusion, metric_row
 from vision_ft.evaluate.verdict import main_part, percent, span, title_of
 from vision_ft.files import shown
 from vision_ft.pages import environment
+from vision_ft.scoring import losses_of
 
 MARK = "<!doctype html>\n<!-- vision-ft report -->"
 PARTS = {TEST: "test", VAL: "validation"}

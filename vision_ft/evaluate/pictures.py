@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vision_ft.evaluate.metrics import losses_of
 from vision_ft.evaluate.saved import Part
 from vision_ft.framing import Pixels
 from vision_ft.pages import data_url, jpeg_url
+from vision_ft.scoring import losses_of
 
 # Of each kind.
 MOST = 12

@@ -19,11 +19,12 @@ from vision_ft.data.listing import SPLITS, VAL
 from vision_ft.evaluate.curves import uncalibrated
 from vision_ft.evaluate.intervals import bootstrap_mean, wilson
 from vision_ft.evaluate.measure import column_of, probabilities_in
-from vision_ft.evaluate.metrics import CLIP, auroc_of, calibration_error, losses_of, score
+from vision_ft.evaluate.metrics import CLIP, auroc_of, score
 from vision_ft.evaluate.paired import compare
 from vision_ft.evaluate.saved import Part, Saved
 from vision_ft.evaluate.verdict import verdict
 from vision_ft.runtime.predictor import NEITHER, UNSURE
+from vision_ft.scoring import calibration_error, losses_of
 
 SCHEMA = 1
 # Files that could not be read are listed up to so many.

@@ -16,8 +16,9 @@ from vision_ft.data.listing import TEST, VAL
 from vision_ft.data.manifest import read_frame
 from vision_ft.errors import BundleError, DataError
 from vision_ft.evaluate.measure import column_of, probabilities_in
-from vision_ft.evaluate.metrics import Labels, Probabilities
+from vision_ft.evaluate.metrics import Probabilities
 from vision_ft.run_folder import RunFolder
+from vision_ft.scoring import Labels
 from vision_ft.spec import SPEC_FILE, ModelSpec
 
 PARTS = (VAL, TEST)

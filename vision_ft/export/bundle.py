@@ -81,7 +81,7 @@ def write_model(
     graph = finished(core, learned.temperature, learned.bank, learned.scale)
     gate = Gate(exported, material.golden)
     passed = gate.compare(OnnxRuntime(graph).run)
-    made, refused = make_all(engines, Source(exported, gate, core, graph, learned, material))
+    made, refused = make_all(engines, Source(gate, core, graph, learned, material))
     # Under timm's own names, so that the file is of use to timm as well.
     tensors = {name: tensor.contiguous() for name, tensor in network.backbone.state_dict().items()}
     content = {MODEL_FILE: graph, WEIGHTS_FILE: safetensors.torch.save(tensors)}

@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp, softmax
 
 from vision_ft.export.part import Floats, Labels
+from vision_ft.scoring import calibration_error
 
-_BINS = 15
 _FOLDS = 5
 # Temperatures that are tried, evenly in their logarithm. What lies beyond is no matter of calibration.
 _TRIED = np.geomspace(0.25, 8.0, 301)
@@ -23,7 +24,7 @@ class Calibration:
 
     Attributes:
         photos: how many.
-        ece_before: expected calibration error at temperature 1; see :func:`calibration_error`.
+        ece_before: expected calibration error at temperature 1; see :func:`~vision_ft.scoring.calibration_error`.
         ece_after: the same at the temperature that was chosen.
         log_loss_before: mean of -ln(probability of the label), at temperature 1.
         log_loss_after: the same at the temperature that was chosen.
@@ -57,11 +58,10 @@ def calibrate(logits: Floats, labels: Labels) -> tuple[float, Calibration]:
     # Of a photo whose label is any class.
     doubtful = np.stack([_doubtful(doubles, temperature) for temperature in _TRIED])
     chosen = _best(losses, doubtful) if _earns_its_place(doubles, labels, losses, doubtful) else 1.0
-    before, after = softmax(doubles), softmax(doubles / chosen)
     return chosen, Calibration(
         photos=len(labels),
-        ece_before=calibration_error(before, labels),
-        ece_after=calibration_error(after, labels),
+        ece_before=_error(doubles, labels),
+        ece_after=_error(doubles / chosen, labels),
         log_loss_before=float(_losses(doubles, labels, 1.0).mean()),
         log_loss_after=float(_losses(doubles, labels, chosen).mean()),
     )
@@ -88,42 +88,17 @@ def _earns_its_place(logits: _Doubles, labels: Labels, losses: _Doubles, doubtfu
     return gained > 0
 
 
-def calibration_error(probabilities: npt.NDArray[np.floating], labels: Labels) -> float:
-    """The expected calibration error (Naeini et al. 2015): how far confidence and accuracy lie apart, in the mean.
-
-    Over 15 bins of equal width of the largest probability, weighted by their photos.
-
-    Args:
-        probabilities: (photos, classes).
-        labels: (photos,), class numbers.
-    """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    place = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
-    gaps = np.bincount(place, weights=right - confidence, minlength=_BINS)
-    return float(np.abs(gaps).sum() / len(labels))
-
-
-def softmax(logits: _Doubles) -> _Doubles:
-    """Probabilities of logits, (photos, classes) both."""
-    raised: _Doubles = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: _Doubles = raised / raised.sum(axis=1, keepdims=True)
-    return shares
+def _error(logits: _Doubles, labels: Labels) -> float:
+    return calibration_error(softmax(logits, axis=1).max(axis=1), logits.argmax(axis=1) == labels)
 
 
 def _losses(logits: _Doubles, labels: Labels, temperature: float) -> _Doubles:
     """(photos,): -ln(probability of the label)."""
-    found: _Doubles = _log_total(logits / temperature) - logits[np.arange(len(labels)), labels] / temperature
+    found: _Doubles = logsumexp(logits / temperature, axis=1) - logits[np.arange(len(labels)), labels] / temperature
     return found
 
 
 def _doubtful(logits: _Doubles, temperature: float) -> _Doubles:
     """(photos,): the mean of the losses over all labels that a photo might have."""
-    found: _Doubles = _log_total(logits / temperature) - logits.mean(axis=1) / temperature
+    found: _Doubles = logsumexp(logits / temperature, axis=1) - logits.mean(axis=1) / temperature
     return found
-
-
-def _log_total(logits: _Doubles) -> _Doubles:
-    top = logits.max(axis=1)
-    total: _Doubles = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    return total

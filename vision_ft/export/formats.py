@@ -13,12 +13,11 @@ import torch
 
 from vision_ft.errors import ExportMismatch
 from vision_ft.export.gate import Gate, check_batches
-from vision_ft.export.graph import Exported
 from vision_ft.export.int8 import RECIPES, Recipe, quantised
-from vision_ft.export.learned import Learned, Runner, validated
+from vision_ft.export.learned import Learned, Runner, Validation, validated
 from vision_ft.export.nearness import Nearness
 from vision_ft.export.novelty import scale_of
-from vision_ft.export.part import Material, Pixels
+from vision_ft.export.part import Material, Part, Pixels
 from vision_ft.export.tail import finished
 from vision_ft.runtime.engine import ENGINES, Answers, OnnxRuntime
 from vision_ft.spec import INT8_FILE, MODEL_FILE, PT2_FILE
@@ -36,15 +35,13 @@ class Source:
     """What formats are made of.
 
     Attributes:
-        exported: the network with what makes answers, in eval mode, on the CPU.
-        gate: the same, with the golden photos.
+        gate: the network with what makes answers, and the golden photos.
         core: the same as an ``onnx.ModelProto`` of features and logits.
         graph: the bytes of ``model.onnx``, which passed the gate.
         learned: temperature, thresholds and bank.
         material: the photos.
     """
 
-    exported: Exported
     gate: Gate
     core: Any
     graph: bytes
@@ -85,24 +82,23 @@ class Int8:
 
     def make(self, source: Source) -> Made:
         """See :class:`Format`. Recipes are tried in turn until one passes."""
-        train, photos = source.material.train, []
-        if train is not None:
-            step = max(1, len(train.labels) // _FOR_RANGES)
-            photos = [pixels for _, pixels in train.batches(range(0, len(train.labels), step))]
-        if not photos or source.material.val is None or source.learned.val is None:
+        train, val, exact = source.material.train, source.material.val, source.learned.val
+        if train is None or val is None or exact is None:
             raise Refused("it takes training photos to set ranges by and validation photos to compare on")
+        step = max(1, len(train.labels) // _FOR_RANGES)
+        photos = [pixels for _, pixels in train.batches(range(0, len(train.labels), step))]
+        if not photos:
+            raise Refused("no training photo that ranges are set by can be read")
         fault = ""
         for recipe in RECIPES:
             try:
-                return self._made(source, np.concatenate(photos), recipe)
+                return self._made(source, np.concatenate(photos), recipe, val, exact)
             except Refused as error:
                 fault = fault or str(error)
         raise Refused(f"{fault}; {len(RECIPES)} ways of quantising were tried")
 
-    def _made(self, source: Source, photos: Pixels, recipe: Recipe) -> Made:
-        learned, part = source.learned, source.material.val
-        if part is None or learned.val is None:
-            raise Refused("there are no photos")
+    def _made(self, source: Source, photos: Pixels, recipe: Recipe, part: Part, exact: Validation) -> Made:
+        learned = source.learned
         try:
             core = quantised(source.core, photos, recipe)
             runner = Runner(core)
@@ -110,10 +106,10 @@ class Int8:
             # ONNX Runtime's quantiser has no errors of its own.
             raise Refused(f"ONNX Runtime cannot quantise it: {_brief(error)}") from error
         val = validated(runner, part, learned.bank)
-        if val is None or len(val.labels) != len(learned.val.labels):
+        if val is None or len(val.labels) != len(exact.labels):
             raise Refused("validation photos went missing")
         nearness = Nearness.of(
-            val.probabilities(learned.temperature), learned.val.probabilities(learned.temperature), val.labels
+            val.probabilities(learned.temperature), exact.probabilities(learned.temperature), val.labels
         )
         if nearness.fault is not None:
             raise Refused(nearness.fault)
@@ -143,14 +139,14 @@ class Pt2:
 
     def make(self, source: Source) -> Made:
         """See :class:`Format`."""
-        framing = source.exported.network.preprocessing.framing
+        framing = source.gate.model.network.preprocessing.framing
         example = torch.zeros((2, framing.height, framing.width, 3), dtype=torch.uint8)
         batch = torch.export.Dim("batch", min=1, max=65536)
         buffer = io.BytesIO()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                program = torch.export.export(source.exported, (example,), dynamic_shapes=({0: batch},))
+                program = torch.export.export(source.gate.model, (example,), dynamic_shapes=({0: batch},))
                 torch.export.save(program, buffer)
                 buffer.seek(0)
                 module = torch.export.load(buffer).module()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,15 +13,16 @@ import torch
 from vision_ft.errors import ExportMismatch
 from vision_ft.export.graph import Exported
 from vision_ft.export.part import Pixels
+from vision_ft.runtime.agreement import (
+    BATCHES,
+    NOVELTY_TOLERANCE,
+    TOLERANCE,
+    Answering,
+    at_each_size,
+    largest,
+    parts,
+)
 from vision_ft.runtime.engine import Answers
-
-TOLERANCE = 1e-4
-# Of novelty, where 1 is the threshold.
-NOVELTY_TOLERANCE = 5e-3
-BATCHES = (1, 3, 16)
-
-# From uint8 pixels (photos, height, width, 3).
-Answering = Callable[[Pixels], Answers]
 
 
 class Agreement(NamedTuple):
@@ -47,7 +48,7 @@ class Gate:
             photos: framed, each uint8 (height, width, 3).
         """
         self.pixels = np.stack(photos)
-        self._model = model
+        self.model = model
         self._source = _ask(model, self.pixels)
         self._in_float64: Answers | None = None
 
@@ -65,7 +66,7 @@ class Gate:
         except ExportMismatch as mismatch:
             try:
                 if self._in_float64 is None:
-                    self._in_float64 = _ask(copy.deepcopy(self._model).double(), self.pixels)
+                    self._in_float64 = _ask(copy.deepcopy(self.model).double(), self.pixels)
                 return Agreement(_compared(engine, self.pixels, self._in_float64, "float64"), self._in_float64)
             except (ExportMismatch, RuntimeError):
                 # Some backbones make float32 of what they are given, and take no float64.
@@ -79,38 +80,30 @@ def check_batches(engine: Answering, pixels: Pixels) -> None:
         ExportMismatch: a probability differs by more than 1e-4, or is no number.
     """
     expected = engine(pixels).probabilities
-    for size, rows, got in _at_each_size(engine, pixels):
+    for size, rows, got in at_each_size(engine, pixels):
         if not (off := _largest(got[0], expected[rows], size)) <= TOLERANCE:
             raise ExportMismatch(f"it answers otherwise at batch {size}, by {off:.2g} in probability")
-
-
-def _at_each_size(engine: Answering, pixels: Pixels) -> Iterator[tuple[int, Any, list[Any]]]:
-    for size in BATCHES:
-        # The photos go round, so that even a few of them fill the largest batch.
-        rows = np.arange(max(len(pixels), size)) % len(pixels)
-        found = [[column for column in engine(part) if column is not None] for part in _parts(pixels[rows], size)]
-        yield size, rows, [np.concatenate(column) for column in zip(*found, strict=True)]
 
 
 def _largest(got: npt.NDArray[Any], expected: npt.NDArray[Any], size: int) -> float:
     if got.shape != expected.shape:
         raise ExportMismatch(f"the exported model gives {got.shape} at batch {size}, not {expected.shape}")
-    difference = np.abs(got - expected)
-    # ``max`` passes over what is no number; this does not.
-    return float(difference.max()) if np.isfinite(difference).all() else float("inf")
+    return largest(got, expected)
 
 
 def _ask(model: Exported, pixels: Pixels) -> Answers:
     with torch.inference_mode():
         # A copy, for torch warns of arrays that are not its to write to.
-        parts = [[one.numpy() for one in model(torch.from_numpy(part.copy()))] for part in _parts(pixels, max(BATCHES))]
-    return Answers(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        columns = [
+            [one.numpy() for one in model(torch.from_numpy(part.copy()))] for part in parts(pixels, max(BATCHES))
+        ]
+    return Answers(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def _compared(engine: Answering, pixels: Pixels, source: Answers, precision: str) -> dict[str, object]:
     expected = [column for column in source if column is not None]
     worst = [0.0, 0.0]
-    for size, rows, got in _at_each_size(engine, pixels):
+    for size, rows, got in at_each_size(engine, pixels):
         if len(got) != len(expected):
             raise ExportMismatch("the exported model has no novelty")
         kinds = (("probability", TOLERANCE), ("novelty", NOVELTY_TOLERANCE))
@@ -130,7 +123,3 @@ def _compared(engine: Answering, pixels: Pixels, source: Answers, precision: str
         "largest_difference": worst[0],
         **({"largest_difference_of_novelty": worst[1]} if len(expected) > 1 else {}),
     }
-
-
-def _parts(pixels: Pixels, size: int) -> list[Pixels]:
-    return [pixels[start : start + size] for start in range(0, len(pixels), size)]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
+from scipy.special import softmax
 
-from vision_ft.export.calibrate import calibrate, softmax
+from vision_ft.export.calibrate import calibrate
 from vision_ft.export.novelty import KEPT, Bank, Novelty, scale_of
 from vision_ft.export.part import Floats, Labels, Material, Part, Pixels
 from vision_ft.export.unsure import band
@@ -38,7 +38,7 @@ class Validation:
 
     def probabilities(self, temperature: float) -> Floats:
         """float32 (photos, classes)."""
-        return softmax(self.logits.astype(np.float64) / temperature).astype(np.float32)
+        return np.asarray(softmax(self.logits.astype(np.float64) / temperature, axis=1), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -122,19 +122,12 @@ class Runner:
 
 def trusted(runner: Runner, part: Part) -> Part:
     """A part with what is kept of it, or without, if that is not what the network says."""
-    places = sorted(part.kept)[:_TRIALS]
-    alone = Part(part.labels[places], lambda rows: _renumbered(part, places, rows))
-    _, found = alone.run(runner)
-    for column, values in enumerate(found):
-        before = np.stack([part.kept[place][column] for place in places])
-        if before.shape != values.shape or not np.abs(before - values).max() <= _ALIKE * values.std():
+    found = part.shown(runner, sorted(part.kept)[:_TRIALS])
+    for column in range(2):
+        before, now = (np.array([known[place][column] for place in found]) for known in (part.kept, found))
+        if before.shape != now.shape or not len(now) or not np.abs(before - now).max() <= _ALIKE * now.std():
             return dataclasses.replace(part, kept={})
-    return part if found else dataclasses.replace(part, kept={})
-
-
-def _renumbered(part: Part, places: list[int], rows: Sequence[int]) -> Iterator[tuple[list[int], Pixels]]:
-    for found, pixels in part.batches([places[row] for row in rows]):
-        yield [places.index(place) for place in found], pixels
+    return part
 
 
 def validated(runner: Runner, val: Part, bank: Bank | None, *, kept: bool = False) -> Validation | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vision_ft.export.part import Labels
+from vision_ft.scoring import losses_of
 
 # How far int8 may lie from float32 on the validation part: share of photos that are right, and mean log-loss.
 ACCURACY, LOG_LOSS = 0.005, 0.01
-_TINY = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,13 @@ class Nearness:
     @classmethod
     def of(cls, found: npt.NDArray[np.floating], exact: npt.NDArray[np.floating], labels: Labels) -> Nearness:
         """Compare probabilities (photos, classes) of photos with labels (photos,); one photo or more."""
-        return cls(len(labels), *_scored(found, exact, labels, _accuracy), *_scored(found, exact, labels, _log_loss))
+        return cls(
+            photos=len(labels),
+            accuracy=_accuracy(found, labels),
+            accuracy_of_float32=_accuracy(exact, labels),
+            log_loss=float(losses_of(found, labels).mean()),
+            log_loss_of_float32=float(losses_of(exact, labels).mean()),
+        )
 
     @property
     def fault(self) -> str | None:
@@ -52,19 +57,5 @@ class Nearness:
         return asdict(self)
 
 
-def _scored(
-    found: npt.NDArray[np.floating],
-    exact: npt.NDArray[np.floating],
-    labels: Labels,
-    score: Callable[[npt.NDArray[np.floating], Labels], float],
-) -> tuple[float, float]:
-    return score(found, labels), score(exact, labels)
-
-
 def _accuracy(probabilities: npt.NDArray[np.floating], labels: Labels) -> float:
     return float((probabilities.argmax(axis=1) == labels).mean())
-
-
-def _log_loss(probabilities: npt.NDArray[np.floating], labels: Labels) -> float:
-    of_label = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(of_label, _TINY)).mean())

@@ -46,14 +46,20 @@ class Part:
             The labels of those that could be read, and what the engine gives, an array each; empty if there are none.
         """
         found: dict[int, tuple[Any, ...]] = dict(self.kept) if kept else {}
-        batches = self.batches([place for place in range(len(self.labels)) if place not in found])
+        found |= self.shown(engine, [place for place in range(len(self.labels)) if place not in found])
+        places = sorted(found)
+        answers = [found[place] for place in places]
+        return self.labels[places], tuple(np.stack(column) for column in zip(*answers, strict=True))
+
+    def shown(self, engine: Runs, places: Sequence[int]) -> dict[int, tuple[Any, ...]]:
+        """What an engine gives for some photos, by their places; those that cannot be read are left out."""
+        found: dict[int, tuple[Any, ...]] = {}
+        batches = self.batches(places)
         with ThreadPoolExecutor(cores()) as pool:
             while group := list(islice(batches, cores())):
                 for (rows, _), columns in zip(group, pool.map(engine, [pixels for _, pixels in group]), strict=True):
                     found.update(zip(rows, zip(*columns, strict=True), strict=True))
-        places = sorted(found)
-        answers = [found[place] for place in places]
-        return self.labels[places], tuple(np.stack(column) for column in zip(*answers, strict=True))
+        return found
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta
 
 from vision_ft.export.part import Labels
 
@@ -66,15 +66,15 @@ def band(probabilities: npt.NDArray[np.floating], labels: Labels, target: float 
     count = len(labels)
     # Photos of one confidence are answered together or not at all.
     ends = [place for place in range(count) if place + 1 == count or confidence[place + 1] < confidence[place]]
-    bounds = {place: upper_bound(int(errors[place]), place + 1) for place in ends}
     aim = max(_LEAST, float(errors[-1]) / count / 2) if target is None else target
     good = [place for place in ends if errors[place] <= aim * (place + 1)]
-    reached = good[-1] if good else min(ends, key=lambda one: (bounds[one], -one))
+    reached = good[-1] if good else min(ends, key=lambda one: (upper_bound(int(errors[one]), one + 1), -one))
     place = reached if count >= _FEWEST else count - 1
     everything = place == count - 1
     threshold = None if everything else float((confidence[place] + confidence[place + 1]) / 2)
     seen = int(errors[place])
-    return Band(threshold, aim, (place + 1) / count, seen, bounds[place], reached=seen <= aim * (place + 1))
+    bound = upper_bound(seen, place + 1)
+    return Band(threshold, aim, (place + 1) / count, seen, bound, reached=seen <= aim * (place + 1))
 
 
 def upper_bound(errors: int, photos: int) -> float:
@@ -82,27 +82,4 @@ def upper_bound(errors: int, photos: int) -> float:
 
     The largest share at which so few errors or fewer still have a chance of 5 %.
     """
-    if errors >= photos:
-        return 1.0
-    low, high = errors / photos, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _at_most(errors, photos, middle) > 1 - _SURE else (low, middle)
-    return high
-
-
-def _at_most(errors: int, photos: int, share: float) -> float:
-    """The chance of so few errors or fewer, by the binomial distribution."""
-    if share >= 1:
-        return 0.0
-    logs = [
-        math.lgamma(photos + 1)
-        - math.lgamma(number + 1)
-        - math.lgamma(photos - number + 1)
-        + number * math.log(share)
-        + (photos - number) * math.log1p(-share)
-        if share > 0
-        else (0.0 if number == 0 else -math.inf)
-        for number in range(errors + 1)
-    ]
-    return math.fsum(math.exp(one) for one in logs)
+    return 1.0 if errors >= photos else float(beta.ppf(_SURE, errors + 1, photos - errors))

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import queue
-import sys
 from typing import Any
 
 import numpy as np
 
-from vision_ft.errors import BundleError, UsageError
+from vision_ft.errors import BundleError
 from vision_ft.framing import Pixels
 from vision_ft.runtime.engine import Answers, Floats
+from vision_ft.silent import silent_openvino
 from vision_ft.spec import NOVELTY, PIXELS, PLACES, PROBABILITIES
-
-_TELEMETRY = "openvino_telemetry"
-
-
-def imported() -> Any:
-    """The module ``openvino``, kept from telling Google Analytics that it was imported.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    telemetry = sys.modules.get(_TELEMETRY)
-    # As though it were not installed: OpenVINO then does without.
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
-    try:
-        return importlib.import_module("openvino")
-    except ModuleNotFoundError as error:
-        if error.name != "openvino":
-            raise
-        raise UsageError("openvino is not installed: pip install 'vision-ft[openvino]'") from error
-    finally:
-        if telemetry is None:
-            del sys.modules[_TELEMETRY]
-        else:
-            sys.modules[_TELEMETRY] = telemetry
 
 
 class OpenVino:
@@ -53,7 +28,7 @@ class OpenVino:
             UsageError: OpenVINO is not installed.
             BundleError: it cannot load the graph.
         """
-        openvino = imported()
+        openvino = silent_openvino()
         self.lanes = lanes
         self._core = openvino.Core()
         try:
@@ -79,7 +54,7 @@ class OpenVino:
 
     def _compiled(self, outputs: set[str]) -> _Requests:
         """The part of the graph that leads to some outputs; unlike ONNX Runtime, OpenVINO computes all there are."""
-        openvino = imported()
+        openvino = silent_openvino()
         parameters = self._model.get_parameters()
         results = [result for result in self._model.get_results() if result.output(0).names & outputs]
         names = [next(iter(result.output(0).names & outputs)) for result in results]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,16 @@ from PIL import Image
 
 from vision_ft.errors import BundleError, UsageError
 from vision_ft.framing import Framing, Pixels
+from vision_ft.runtime.agreement import NOVELTY_TOLERANCE, TOLERANCE, at_each_size, largest
 from vision_ft.runtime.bundle import open_bundle
 from vision_ft.runtime.engine import ENGINES, Engine
 from vision_ft.spec import GOLDEN_FILE, THUMBNAILS_FILE
 
 # Under which the answers of the network itself lie.
 SOURCE = "source"
-BATCHES = (1, 3, 16)
-# In probability. Eight-bit kernels round otherwise from processor to processor; those that overflow are off by more.
-_EXACT, _NEAR = 1e-4, 0.02
-# Of novelty, where 1 is the threshold.
-_NOVELTY = 5e-3
+# In probability, of an engine in eight bits: its kernels round otherwise from processor to processor, and those that
+# overflow are off by more.
+_NEAR = 0.02
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def self_test(bundle: Path) -> tuple[int, list[Tested]]:
     for name, kind in ENGINES.items():
         if kind.file not in files:
             continue
-        allowed = _EXACT if kind.exact else _NEAR
+        allowed = TOLERANCE if kind.exact else _NEAR
         answers = golden["answers"][SOURCE if kind.exact else name]
         try:
             engine = kind.load(files[kind.file], 1)
@@ -89,29 +87,17 @@ def self_test(bundle: Path) -> tuple[int, list[Tested]]:
 def _tested(name: str, engine: Engine, pixels: Pixels, expected: dict[str, Any], allowed: float) -> Tested:
     wanted = np.array(expected["probabilities"][: len(pixels)])
     novelty = None if expected["novelty"] is None else np.array(expected["novelty"][: len(pixels)])
-    largest = 0.0
-    for size in BATCHES:
-        rows = np.arange(max(len(pixels), size)) % len(pixels)
-        found = [engine.run(pixels[part]) for part in _parts(rows, size)]
-        off = _off(np.concatenate([one.probabilities for one in found]), wanted[rows])
-        largest = max(largest, off)
+    worst = 0.0
+    for size, rows, (probabilities, *novelties) in at_each_size(engine.run, pixels):
+        off = largest(probabilities, wanted[rows])
+        worst = max(worst, off)
         if not off <= allowed:
             return Tested(name, off, allowed, f"differs by {off:.2g} in probability at batch {size}")
-        if novelty is not None and allowed == _EXACT:
-            columns = [one.novelty for one in found if one.novelty is not None]
-            off = _off(np.concatenate(columns), novelty[rows]) if columns else float("inf")
-            if not off <= _NOVELTY:
-                return Tested(name, largest, allowed, f"differs by {off:.2g} in novelty at batch {size}")
-    return Tested(name, largest, allowed)
-
-
-def _off(found: Any, wanted: Any) -> float:
-    difference = np.abs(found - wanted) if found.shape == wanted.shape else np.array(np.inf)
-    return float(difference.max()) if np.isfinite(difference).all() else float("inf")
-
-
-def _parts(rows: Any, size: int) -> Iterator[Any]:
-    return (rows[start : start + size] for start in range(0, len(rows), size))
+        if novelty is not None and allowed == TOLERANCE:
+            off = largest(novelties[0], novelty[rows]) if novelties else float("inf")
+            if not off <= NOVELTY_TOLERANCE:
+                return Tested(name, worst, allowed, f"differs by {off:.2g} in novelty at batch {size}")
+    return Tested(name, worst, allowed)
 
 
 def _thumbnails(data: bytes, framing: Framing) -> Pixels:

@@ -18,7 +18,7 @@ from vision_ft.data.rates import Reading
 from vision_ft.errors import UsageError
 from vision_ft.files import spread
 from vision_ft.model.translate import FEATURES, Translation, Untranslatable
-from vision_ft.runtime.openvino import imported
+from vision_ft.silent import silent_openvino
 from vision_ft.train.eyes import ByOnnxRuntime, ByTorch
 from vision_ft.train.looking import Cache, Looker
 from vision_ft.train.prepared import Prepared
@@ -136,7 +136,7 @@ def count(run: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> int:
 def _by_openvino(graph: bytes) -> list[Engine]:
     """OpenVINO where it is installed, in the precision that it chooses itself; nothing here needs it."""
     try:
-        openvino = imported()
+        openvino = silent_openvino()
     except UsageError:
         return []
     core = openvino.Core()
