@@ -16,13 +16,14 @@ from vision_ft.commands.handover import hand_over
 from vision_ft.errors import BundleError, CheckpointError, DataError, ExportMismatch
 from vision_ft.export import bundle as bundling
 from vision_ft.export.gate import Gate
-from vision_ft.export.graph import Exported
+from vision_ft.export.graph import Exported, core_of
+from vision_ft.export.tail import finished
 from vision_ft.imaging import read
 from vision_ft.model.backbone import build
 from vision_ft.model.checkpoint import load_network
 from vision_ft.model.exporters import OPSET
 from vision_ft.model.network import Network
-from vision_ft.runtime.engine import Answers
+from vision_ft.runtime.engine import Answers, OnnxRuntime
 
 from .conftest import CheckpointOf
 
@@ -187,6 +188,16 @@ def test_the_gate_refuses_what_differs(checkpoint_of: CheckpointOf, drawings: Pa
     # Wrong in large batches alone, as exports through dynamo have been.
     with pytest.raises(ExportMismatch, match="at batch 16,"):
         gate.compare(engine(2e-4, from_batch=16))
+
+
+@pytest.mark.parametrize("temperature", [0.4, 2.5])
+def test_the_temperature_is_in_the_graph(temperature: float, checkpoint_of: CheckpointOf, drawings: Path) -> None:
+    network, _ = load_network(checkpoint_of("resnet18"))
+    pixels = np.stack([read(path, network.preprocessing.framing) for path in sorted(drawings.rglob("*.jpg"))[:8]])
+    graph = finished(core_of(network), temperature, None, 1.0)
+    with torch.no_grad():
+        wanted = torch.softmax(network(torch.from_numpy(pixels)) / temperature, dim=-1).numpy()
+    assert OnnxRuntime(graph).run(pixels).probabilities == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_graph_that_disagrees_is_not_written(

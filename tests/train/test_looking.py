@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from vision_ft.cli import main
+from vision_ft.commands import handover
 from vision_ft.model.backbone import create, preprocessing_of
 from vision_ft.model.network import Network
 from vision_ft.train import eyes, looking
@@ -66,6 +67,20 @@ def test_another_run_looks_at_nothing(photos: Path, capsys: pytest.CaptureFixtur
     assert scores() == first
     photos.rename(photos.with_name("moved"))
     assert known(fit(photos.with_name("moved")), capsys) == 68
+
+
+def test_a_bundle_takes_what_was_seen(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit of the head alone has seen all that novelty and calibration need; none of it is shown to its export."""
+    taken: list[int] = []
+
+    def counting(*given: Any) -> dict[int, tuple[Any, Any]]:
+        found = looking.kept_features(*given)
+        taken.append(len(found))
+        return found
+
+    monkeypatch.setattr(handover, "kept_features", counting)
+    assert main(fit(photos)) == 0
+    assert taken == [56, 12]
 
 
 def test_what_changed_is_looked_at(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
