@@ -7,17 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from torch import nn
 
 from tests.model.test_trunk import network
 from tests.train.test_boundary import fit
 from vision_ft.model.classifier import Classifier
-from vision_ft.model.depthwise import exact, exact_depthwise
 from vision_ft.train import precision
 from vision_ft.train.precision import EXACT, HALF, fitting_precision
 from vision_ft.train.schedule import Phase, Schedule
 
-CPU = torch.device("cpu")
 bfloat16 = pytest.mark.skipif(not precision._cpu_has_bfloat16(), reason="this CPU has no bfloat16")
 
 
@@ -30,20 +27,6 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def schedule(*stages: str, epochs: int = 3) -> Schedule:
     net = network("resnet18", 32)
     return Schedule([Phase(epochs=epochs, stages=list(stages), lr=1e-3)], net.stages)
-
-
-def test_depthwise_convolutions_keep_their_digits_under_autocast() -> None:
-    photos = torch.randn(2, 8, 6, 6)
-    depthwise, grouped = nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 3, groups=4)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert depthwise(photos).dtype == torch.bfloat16
-        with exact_depthwise(CPU):
-            assert depthwise(photos.bfloat16()).dtype == torch.float32
-            assert grouped(photos).dtype == torch.bfloat16
-        with exact(CPU):
-            assert grouped(photos).dtype == torch.float32
-    with exact_depthwise(CPU):
-        assert depthwise(photos).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from vision_ft.errors import CheckpointError, ConfigError
 from vision_ft.model.backbone import build
 from vision_ft.model.checkpoint import RECORD, SCHEMA, Record
-from vision_ft.model.depthwise import exact, exact_depthwise
+from vision_ft.model.depthwise import exact, quick_depthwise
 from vision_ft.model.mixing import Mixing
 from vision_ft.model.network import Network
 from vision_ft.spec import Preprocessing, WeightsOrigin
@@ -193,7 +193,7 @@ class Classifier(pl.LightningModule):
         """
         if not self._has_photos(batch):
             return None
-        with exact_depthwise(self.device):
+        with quick_depthwise(self.device):
             logits, wanted = self._answers(batch)
         loss = F.cross_entropy(logits, wanted)
         self._count("train", loss.detach(), logits.detach(), wanted.argmax(1) if self._mixing else wanted)
@@ -201,7 +201,7 @@ class Classifier(pl.LightningModule):
 
     def loss(self, batch: _Batch) -> torch.Tensor:
         """What :meth:`training_step` has trained on, without a log of it."""
-        with exact_depthwise(self.device):
+        with quick_depthwise(self.device):
             answers = self._answers(batch)
         return self._smoothed(*answers)
 

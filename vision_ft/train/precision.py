@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vision_ft.model.depthwise import exact_depthwise
+from vision_ft.model.depthwise import quick_depthwise
 from vision_ft.model.network import Network
 from vision_ft.train.schedule import Schedule
 
@@ -74,7 +74,7 @@ def _step_seconds(network: Network) -> tuple[float, float]:
 
     def step(half: bool) -> float:
         started = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=half), exact_depthwise(torch.device("cpu")):
+        with torch.autocast("cpu", torch.bfloat16, enabled=half), quick_depthwise(torch.device("cpu")):
             logits = network.backbone(reached) if trunk is None else trunk.above(reached, boundary)
         torch.autograd.grad(logits.float().sum(), trained, allow_unused=True)
         return time.perf_counter() - started
