@@ -161,6 +161,27 @@ def test_the_engine_serves_the_frozen_part(drawings: Path, monkeypatch: pytest.M
     assert losses(ours) == pytest.approx(losses(plain), rel=2e-3, abs=1e-3)
 
 
+def test_training_views_may_be_rounded_and_what_weights_are_judged_by_is_not(
+    drawings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eyes, "_WORTH", 0)
+    used: dict[str, set[str]] = {"train": set(), "val": set()}
+    real = boundary._Side.logits
+
+    def logits(side: Any, batch: Any) -> torch.Tensor:
+        used["val" if side._dataset._augmentation is None else "train"].add(type(side._eyes).__name__)
+        return real(side, batch)
+
+    monkeypatch.setattr(boundary._Side, "logits", logits)
+    phase = "[{epochs: 2, stages: 2, lr: 1e-3}]"
+    half = fit(drawings, "resnet18", "--trainer.precision", "bf16-mixed", phases=phase)
+    assert used == {"train": {"ByOpenVino"}, "val": {"ByOnnxRuntime"}}
+    whole = fit(drawings, "resnet18", "--trainer.precision", "32-true", phases=phase)
+    assert used["train"] == {"ByOpenVino", "ByOnnxRuntime"}
+    assert losses(half)["head alone"] == losses(whole)["head alone"]
+    assert losses(half)["epoch 2"] == pytest.approx(losses(whole)["epoch 2"], rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("backbone", "more"),
     [("inception_v3", ()), ("resnet18", ("--model.mixup", "0.2")), ("resnet18", ("--cache.gigabytes", "0"))],

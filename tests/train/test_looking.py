@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
 import shutil
 from contextlib import nullcontext
@@ -18,9 +19,10 @@ from vision_ft.cli import main
 from vision_ft.commands import handover
 from vision_ft.model.backbone import create, preprocessing_of
 from vision_ft.model.network import Network
+from vision_ft.model.translate import FEATURES
 from vision_ft.train import eyes, looking
 from vision_ft.train.cli import VisionCLI
-from vision_ft.train.eyes import ByOnnxRuntime, ByTorch
+from vision_ft.train.eyes import ByOnnxRuntime, ByOpenVino, ByTorch, fastest
 from vision_ft.train.looking import Cache, Looker
 from vision_ft.train.run import forget_run
 
@@ -150,6 +152,36 @@ def test_engines_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(found, ByOnnxRuntime)
     pixels = torch.randint(0, 256, (5, *trial.shape[1:]), dtype=torch.uint8)
     torch.testing.assert_close(found(pixels), looker._torch(pixels), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet", "test_convnext", "test_vit", "test_byobnet"])
+def test_an_engine_that_rounds_is_near(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eyes, "_WORTH", 0)
+    looker, trial = look_with(name)
+    graph = functools.partial(looker._translation.part, FEATURES, looker._network)
+    found = fastest(looker._torch, graph, trial, 1, 1, rounded=True)
+    assert isinstance(found, ByOpenVino)
+    pixels = torch.randint(0, 256, (9, *trial.shape[1:]), dtype=torch.uint8)
+    seen, wanted = found(pixels), looker._torch(pixels)
+    assert (seen - wanted).norm() <= 0.05 * wanted.norm()
+    # Bit for bit, whatever comes with it: a run that is resumed may see a photo among others.
+    assert torch.equal(found(pixels[3:8]), seen[3:8])
+    assert torch.equal(found(pixels[8:]), seen[8:])
+
+
+def test_an_engine_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eyes, "_WORTH", 0)
+    looker, trial = look_with("test_resnet")
+    graph = functools.partial(looker._translation.part, FEATURES, looker._network)
+
+    def broken(self: ByOpenVino, graph: bytes) -> None:
+        raise RuntimeError("no such processor")
+
+    monkeypatch.setattr(ByOpenVino, "__init__", broken)
+    assert isinstance(fastest(looker._torch, graph, trial, 1, 1, rounded=True), ByOnnxRuntime)
+    monkeypatch.setattr(ByOpenVino, "__init__", lambda *_: None)
+    monkeypatch.setattr(ByOpenVino, "__call__", lambda self, pixels: looker._torch(pixels) * 1.1)
+    assert isinstance(fastest(looker._torch, graph, trial, 1, 1, rounded=True), ByOnnxRuntime)
 
 
 def test_where_the_head_sees_something_else_pytorch_looks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -89,13 +90,16 @@ class Boundary(pl.Callback):
         wanted = {TRAIN: boundary if gains else 0, VAL: self._lowest}
         before = {part: side.boundary for part, side in self._sides.items()}
         changed = {part: place for part, place in wanted.items() if before.get(part, 0) != place}
-        engines = {place: self._engine(trainer, model, trunk, place) for place in set(changed.values())}
+        # What weights are judged by is not rounded.
+        rounds = {TRAIN: str(trainer.precision) == "bf16-mixed", VAL: False}
+        kinds = {(place, rounds[part]) for part, place in changed.items()}
+        engines = {kind: self._engine(trainer, model, trunk, kind[0], rounded=kind[1]) for kind in kinds}
         for part, place in changed.items():
-            self._sides[part] = self._side(trainer, model, part, trunk, place, engines[place])
+            self._sides[part] = self._side(trainer, model, part, trunk, place, engines[place, rounds[part]])
         model.shortcut = self._shortcut if self._sides else None
 
-    def _engine(self, trainer: pl.Trainer, model: Classifier, trunk: Trunk, boundary: int) -> Eyes:
-        """The fastest way from pixels to a boundary."""
+    def _engine(self, trainer: pl.Trainer, model: Classifier, trunk: Trunk, boundary: int, *, rounded: bool) -> Eyes:
+        """The fastest way from pixels to a boundary; in bfloat16 on a CPU only where ``rounded`` says so."""
         network, device = model.network, trainer.strategy.root_device
         on_cpu = device.type == "cpu"
         # On a CPU the engine's float32 is faster than PyTorch's bfloat16, and exact.
@@ -108,7 +112,8 @@ class Boundary(pl.Callback):
         photos = views * int(trainer.num_training_batches) * data.batch_size
         parameters = sum(parameter.numel() for parameter in network.parameters())
         name = self._translation.boundary(boundary)
-        return fastest(by_torch, lambda: self._translation.part(name, network), network.noise(), photos, parameters)
+        graph = functools.partial(self._translation.part, name, network)
+        return fastest(by_torch, graph, network.noise(), photos, parameters, rounded=rounded)
 
     def _side(
         self, trainer: pl.Trainer, model: Classifier, part: str, trunk: Trunk, boundary: int, eyes: Eyes
