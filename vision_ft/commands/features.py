@@ -12,8 +12,8 @@ from rich.console import Console
 from vision_ft.audit.check import Seen
 from vision_ft.data.loading import PhotoDataset
 from vision_ft.data.manifest import Manifest
-from vision_ft.data.module import fitting_workers
 from vision_ft.data.plain import PlainPhotos
+from vision_ft.data.reading import fitting_workers
 from vision_ft.model.backbone import build, check_name
 from vision_ft.model.network import Network
 from vision_ft.model.weights import parse_source

@@ -20,17 +20,16 @@ from vision_ft.data.manifest import Manifest, check_readable, describe_unreadabl
 from vision_ft.data.plain import PlainPhotos
 from vision_ft.data.prepared import manifest_of
 from vision_ft.data.presets import transforms_of
+from vision_ft.data.reading import fitting_workers, reached
 from vision_ft.data.settings import setting_faults
 from vision_ft.data.sides import kept_sides, read_sides, write_sides
 from vision_ft.data.split import Split
 from vision_ft.errors import CheckpointError, ConfigError, DataError
 from vision_ft.files import spread
 from vision_ft.framing import Framing
-from vision_ft.machine import usable_cores
 from vision_ft.supply.draw import draw_if_missing
 
 _DRAWN = "drawn:"
-_MOST_WORKERS = 16
 # How many photos an export is compared on.
 GOLDEN = 64
 
@@ -281,24 +280,3 @@ class PhotoData(pl.LightningDataModule):
                 "--ckpt_path: the photos, their labels or the split changed since that checkpoint was written, so the "
                 "run cannot be resumed; start anew from its weights with --model.weights bundle:PATH"
             )
-
-
-def reached(trainer: pl.Trainer) -> tuple[int, int]:
-    """How many epochs a run has done, and how many batches of the next; not 0 only for one that is resumed."""
-    # ``current_epoch`` lags behind while a run is being resumed.
-    epochs: Any = trainer.fit_loop.epoch_progress.current
-    batches: Any = trainer.fit_loop.epoch_loop.batch_progress
-    if epochs.started == epochs.processed:
-        return epochs.processed, 0
-    return epochs.processed, batches.current.processed
-
-
-def fitting_workers(device: str, world_size: int) -> int:
-    """How many processes read photos for one device.
-
-    For a CPU none: whatever they do they take from the computing, and its own threads read faster between two steps.
-    For another device, all cores that it has but one.
-    """
-    if device == "cpu":
-        return 0
-    return min(_MOST_WORKERS, max(1, usable_cores() // world_size - 1))
