@@ -20,10 +20,11 @@ from vision_ft.commands import handover
 from vision_ft.model.backbone import create, preprocessing_of
 from vision_ft.model.network import Network
 from vision_ft.model.translate import FEATURES
-from vision_ft.train import eyes, looking
+from vision_ft.train import eyes, head_first, looking
 from vision_ft.train.cli import VisionCLI
 from vision_ft.train.eyes import ByOnnxRuntime, ByOpenVino, ByTorch, fastest
 from vision_ft.train.looking import Cache, Looker
+from vision_ft.train.regularise import Features
 from vision_ft.train.run import forget_run
 
 
@@ -47,11 +48,11 @@ def whole(photos: Path) -> list[str]:
     return fit(photos, "--data.split.train", "0.85", "--data.split.test", "0")
 
 
-def known(args: list[str], capsys: pytest.CaptureFixture[str]) -> int:
+def known(args: list[str], capsys: pytest.CaptureFixture[str], of: int = 68) -> int:
     """How many photos a run did not have to look at; without the export at its end."""
     VisionCLI(args)
     forget_run()
-    said = re.search(r"(\d+) of 68 photos were looked at before", capsys.readouterr().err)
+    said = re.search(rf"(\d+) of {of} photos were looked at before", capsys.readouterr().err)
     return int(said[1]) if said else 0
 
 
@@ -69,6 +70,35 @@ def test_another_run_looks_at_nothing(photos: Path, capsys: pytest.CaptureFixtur
     assert scores() == first
     photos.rename(photos.with_name("moved"))
     assert known(fit(photos.with_name("moved")), capsys) == 68
+
+
+def test_the_head_may_be_fitted_to_random_views_too(
+    photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is looked at once: by another seed, or by other transforms, it is another view."""
+    given: list[Features] = []
+    real = head_first.fit_best
+
+    def fit_best(train: Features, *more: Any) -> Any:
+        given.append(train)
+        return real(train, *more)
+
+    monkeypatch.setattr(head_first, "fit_best", fit_best)
+    assert known(fit(photos), capsys) == 0
+    views = ["--unfreeze.head_views", "2"]
+    whole, more = 68 + 2 * 56, 68 + 3 * 56
+    assert known(fit(photos, *views), capsys, whole) == 68
+    plain, several = given
+    assert torch.equal(several.values[:56], plain.values)
+    assert torch.equal(several.rows, plain.rows.repeat(3))
+    assert torch.equal(several.labels, plain.labels.repeat(3))
+    one, other = several.values[56:112], several.values[112:]
+    assert all(not torch.equal(*pair) for pair in ((one, plain.values), (other, plain.values), (one, other)))
+    assert known(fit(photos, *views), capsys, whole) == whole
+    assert torch.equal(given[-1].values, several.values)
+    assert known(fit(photos, "--unfreeze.head_views", "3"), capsys, more) == whole
+    assert known(fit(photos, *views, "--seed_everything", "1"), capsys, whole) == 68
+    assert known(fit(photos, *views, "--data.augment", "light"), capsys, whole) == 68
 
 
 def test_a_bundle_takes_what_was_seen(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,6 +136,7 @@ def test_phases_by_plateau_go_on_when_the_loss_stops_falling_and_end_the_run(dra
     ("settings", "words"),
     [
         ({"patience": 0}, "patience is 0"),
+        ({"head_views": -1}, "head_views is -1"),
         ({"phases": [], "fit_head": False}, "nothing would train"),
         ({"patience": -1, "batch_norm": "x", "phases": [], "gradual": Gradual()}, "both phases.*batch_norm.*patience"),
     ],

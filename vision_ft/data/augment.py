@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,11 @@ _TRIAL = 125
 
 
 class Augmentation:
-    """A list of Albumentations transforms that is a pure function of a photo and a seed."""
+    """A list of Albumentations transforms that is a pure function of a photo and a seed.
+
+    Attributes:
+        described: all that its views hang on besides photo, seed and framing, in words.
+    """
 
     def __init__(self, transforms: Sequence[Mapping[str, Any]], framing: Framing) -> None:
         """Build the transforms.
@@ -41,6 +46,7 @@ class Augmentation:
             ConfigError: a name or an argument is wrong; every fault of the list is named.
         """
         self._framing = framing
+        self.described = f"Albumentations {A.__version__} {json.dumps(list(transforms), default=str)}"
         self._crop: A.RandomResizedCrop | None = None
         faults: list[str] = []
         built: list[Any] = []

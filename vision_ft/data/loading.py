@@ -137,19 +137,19 @@ class PhotoDataset(Dataset[Sample]):
         Raises:
             UnreadablePhoto: says why there is none.
         """
+        data = file_bytes(self._paths[row])
+        if self._digests is not None and hashlib.sha256(data).hexdigest() != self._digests[row]:
+            raise UnreadablePhoto("it was changed since it was first read")
         augmentation = self._augmentation
-        if augmentation is None and self._digests is not None:
-            data = file_bytes(self._paths[row])
-            if hashlib.sha256(data).hexdigest() != self._digests[row]:
-                raise UnreadablePhoto("it was changed since it was first read")
-            return read(data, self._framing)
         if augmentation is None:
-            return read(self._paths[row], self._framing)
+            return read(data, self._framing)
         seed = self._seed_of(row, view)
-        photo, box = decode_part(
-            self._paths[row], self._framing, lambda width, height: augmentation.box(width, height, seed)
-        )
+        photo, box = decode_part(data, self._framing, lambda width, height: augmentation.box(width, height, seed))
         return augmentation.view(photo, box, seed)
+
+    def describe(self, row: int, view: int) -> str:
+        """All that a view hangs on besides the photo's file and the framing, in words; none if it is as framed."""
+        return "" if self._augmentation is None else f"{self._seed_of(row, view)} {self._augmentation.described}"
 
     def view_of(self, photo: Image.Image, row: int, view: int) -> Pixels:
         """The random view of a photo that is decoded already and whole, uint8 (height, width, 3)."""

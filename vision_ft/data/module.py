@@ -211,13 +211,14 @@ class PhotoData(pl.LightningDataModule):
         paths, labels = self.manifest.paths(rows), self.manifest.labels(rows)
         return self._loader(PhotoDataset(paths, labels, rows["path"].to_list(), self.framing), shuffle=False)
 
-    def plain_photos(self, split: str) -> PlainPhotos:
-        """Photos of one part, to be looked at one by one or not at all."""
+    def plain_photos(self, split: str, view: int | None = None) -> PlainPhotos:
+        """Photos of one part, to be looked at one by one or not at all: as framed, or as one of their random views."""
         rows = self.manifest.part(split)
-        paths, labels = self.manifest.paths(rows), self.manifest.labels(rows)
+        paths, labels, keys = self.manifest.paths(rows), self.manifest.labels(rows), rows["path"].to_list()
         digests = rows["sha256"].to_list()
-        dataset = PhotoDataset(paths, labels, rows["path"].to_list(), self.framing, digests=digests)
-        return PlainPhotos(dataset, labels, digests, self._batch_size, self._workers)
+        augmentation = None if view is None else self._augmentation
+        dataset = PhotoDataset(paths, labels, keys, self.framing, augmentation, self._seed, digests)
+        return PlainPhotos(dataset, labels, digests, self._batch_size, self._workers, view or 0)
 
     @property
     def _workers(self) -> int:

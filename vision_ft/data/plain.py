@@ -1,4 +1,4 @@
-"""Photos framed as prediction frames them, to be looked at and not trained on."""
+"""Photos to be looked at and not trained on: framed as prediction frames them, or as one of their random views."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class PlainPhotos:
         digests: the SHA-256 of their files, in hexadecimal.
         batch_size: of the loaders.
         workers: processes that read.
+        view: which of their random views, counted from 0, where the dataset has such.
     """
 
     dataset: PhotoDataset
@@ -32,10 +33,11 @@ class PlainPhotos:
     digests: Sequence[str]
     batch_size: int
     workers: int
+    view: int = 0
 
     def loader(self, rows: Sequence[int]) -> DataLoader[Sample]:
         """Some of them, by their places."""
-        sampler: Any = list(rows)
+        sampler: Any = [(self.view, row, False) for row in rows]
         return DataLoader(
             self.dataset,
             batch_size=self.batch_size,
@@ -43,3 +45,7 @@ class PlainPhotos:
             collate_fn=self.dataset.collate,
             num_workers=min(self.workers, -(-len(rows) // self.batch_size)),
         )
+
+    def describe(self, row: int) -> str:
+        """What the pixels of one hang on besides its file and the framing; see :meth:`PhotoDataset.describe`."""
+        return self.dataset.describe(row, self.view)

@@ -33,7 +33,7 @@ class HeadFit:
         start_probabilities: what that one said of the validation photos, as in :class:`Baseline`.
         head_probabilities: what this one says of them.
         chosen: what held its weights back, in words.
-        photos: that the backbone's features were needed of.
+        photos: that the backbone's features were needed of, each of several views counted.
         known: those of them whose features were in the cache.
     """
 
@@ -54,6 +54,7 @@ def fit_head(
     console: Console,
     cache: Cache,
     translation: Translation,
+    views: int = 0,
 ) -> HeadFit | None:
     """Train the head to its optimum, in place.
 
@@ -69,6 +70,7 @@ def fit_head(
         console: for the progress bar.
         cache: of what was seen before.
         translation: of the network.
+        views: random views of each training photo that the head is fitted to, beside the photo as it is.
 
     Returns:
         What was found, or ``None`` where the head is no linear layer.
@@ -86,7 +88,7 @@ def fit_head(
         )
         # All devices must come to the same answer.
         linear = trainer.strategy.reduce_boolean_decision(looker.head is not None)
-        seen = _look(trainer, looker, data, pause, console) if linear else None
+        seen = _look(trainer, looker, data, pause, console, views) if linear else None
     finally:
         model.train(training)
     if seen is None or looker.head is None:
@@ -118,18 +120,19 @@ def _fit(train: Features, val: Features, start: Linear, smoothing: float, groups
 
 
 def _look(
-    trainer: pl.Trainer, looker: Looker, data: Any, pause: Callable[[], None], console: Console
+    trainer: pl.Trainer, looker: Looker, data: Any, pause: Callable[[], None], console: Console, views: int
 ) -> tuple[Features, Features, int]:
     """What reaches the head of the training and of the validation photos, and how many of them were known."""
     shown = console.is_terminal and trainer.is_global_zero
+    wanted: list[PlainPhotos] = [data.plain_photos(TRAIN), *(data.plain_photos(TRAIN, view) for view in range(views))]
     parts, known = [], 0
-    for split in (TRAIN, VAL):
-        photos: PlainPhotos = data.plain_photos(split)
+    for photos in (*wanted, data.plain_photos(VAL)):
         share = range(trainer.global_rank, len(photos.labels), trainer.world_size)
         seen = looker.look(photos, share, pause, console, shown)
         parts.append(_gather(trainer, seen, photos.labels))
         known += _over_all(trainer, seen.known, "sum")
-    return parts[0], parts[1], known
+    *train, val = parts
+    return Features.together(train), val, known
 
 
 def _gather(trainer: pl.Trainer, seen: Seen, labels: Sequence[int]) -> Features:

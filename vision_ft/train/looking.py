@@ -155,7 +155,7 @@ class Looker:
             console: for the progress bar.
             shown: whether there is to be one.
         """
-        keys = {row: key_of(photos.digests[row]) for row in rows}
+        keys = {row: key_of(photos.digests[row], photos.describe(row)) for row in rows}
         known = {} if self._store is None else self._store.get(list(keys.values()))
         values = {row: known[key] for row, key in keys.items() if key in known}
         missing = [row for row in rows if row not in values]

@@ -38,7 +38,8 @@ class Prepared(VisionCLI):
         self.model.to(self.device)
         if self.unfreeze.fit_head:
             translation = Translation(self.model.network)
-            fit_head(self.trainer, self.model, self.datamodule, lambda: None, self.console, self.cache, translation)
+            where = self.trainer, self.model, self.datamodule
+            fit_head(*where, lambda: None, self.console, self.cache, translation, self.unfreeze.head_views)
 
     def enter(self, phase: int) -> torch.optim.Optimizer:
         """Let a phase's stages train, as from its first epoch on; a fresh optimizer for it, its rates at 0."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,7 @@ class Features:
     Attributes:
         values: float32 (photos, features).
         labels: int64 (photos,), class numbers.
-        rows: int64 (photos,), places in the part, of those that could be read.
+        rows: int64 (photos,), places in the part, of those that could be read; of several views of a photo, the same.
         photos: how many the part has.
     """
 
@@ -38,6 +38,13 @@ class Features:
     labels: torch.Tensor
     rows: torch.Tensor
     photos: int
+
+    @classmethod
+    def together(cls, parts: Sequence[Features]) -> Features:
+        """Several looks at the same photos, in one; a photo has as many rows as it could be read times."""
+        values = torch.cat([one.values for one in parts])
+        labels = torch.cat([one.labels for one in parts])
+        return cls(values, labels, torch.cat([one.rows for one in parts]), parts[0].photos)
 
     def to(self, device: torch.device) -> Features:
         """The same on another device."""

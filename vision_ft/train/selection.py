@@ -115,7 +115,8 @@ class Selection(pl.Callback):
         fitted = None
         if self._unfreeze.fit_head:
             pause = functools.partial(self._last.pause, trainer)
-            fitted = fit_head(trainer, model, self._data(trainer), pause, self._console, self._cache, self._translation)
+            data, views = self._data(trainer), self._unfreeze.head_views
+            fitted = fit_head(trainer, model, data, pause, self._console, self._cache, self._translation, views)
         baselines: dict[str, Baseline] = {}
         if fitted is not None:
             if fitted.start is not None:

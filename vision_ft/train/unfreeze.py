@@ -28,6 +28,7 @@ class Unfreeze(pl.Callback):
         batch_norm: Literal["frozen", "train"] = "frozen",
         patience: int | None = None,
         fit_head: bool = True,
+        head_views: int = 0,
     ) -> None:
         """Take the phases by hand or by rule.
 
@@ -39,6 +40,8 @@ class Unfreeze(pl.Callback):
             patience: a phase ends early, and the next begins, after so many epochs without a new lowest validation
                 loss; never if not given.
             fit_head: whether the head is trained to its optimum on the frozen backbone before the first phase.
+            head_views: how many random views of each training photo (data.augment) the head is fitted to then, beside
+                the photo as it is; the backbone looks at each once.
 
         Raises:
             ConfigError: both are given, or a value is out of range.
@@ -54,6 +57,8 @@ class Unfreeze(pl.Callback):
             faults.append(f"unfreeze.batch_norm is {batch_norm!r}, must be 'frozen' or 'train'")
         if patience is not None and patience < 1:
             faults.append(f"unfreeze.patience is {patience}, must be 1 or more, or null")
+        if head_views < 0:
+            faults.append(f"unfreeze.head_views is {head_views}, must be 0 or more")
         if faults:
             raise ConfigError("; ".join(faults))
         self._phases = phases
@@ -61,6 +66,7 @@ class Unfreeze(pl.Callback):
         self._batch_norm_frozen = batch_norm == "frozen"
         self._patience = patience
         self.fit_head = fit_head
+        self.head_views = head_views
         self._losses: list[float] = []
         self._synchronised: frozenset[tuple[str, bool]] | None = None
 
