@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
 
+from vision_ft.machine import usable_cores
 from vision_ft.model.head import Linear
 
 # How strongly the weights are held back, from hardly letting them be anything to hardly holding them; each optimum is
@@ -60,7 +63,7 @@ def optima(
     now: npt.NDArray[np.float64] = np.concatenate([near.ravel(), bias])
     fall, gradient = _ROUGH if rough else _EXACT
     for strength in strengths:
-        with _threads_for(values.numel() * len(prior.bias)):
+        with _threads_for(values, len(prior.bias)):
             found = minimize(
                 problem.loss_and_slope,
                 now,
@@ -83,11 +86,32 @@ def optimum(
     return found
 
 
+def side_by_side(paths: Sequence[Iterator[tuple[float, Linear]]], values: torch.Tensor, classes: int) -> Iterator[Any]:
+    """What several calls of :func:`optima` yield, together, for each strength: a thread each, where a thread is enough.
+
+    Args:
+        paths: each of the same strengths.
+        values: float (photos, features), the largest that one of them is on.
+        classes: how many.
+    """
+    if _is_worth_threads(values, classes):
+        yield from zip(*paths, strict=True)
+        return
+    # Threads that begin in here compute alone, each by itself.
+    with _threads_for(values, classes), ThreadPoolExecutor(usable_cores(), "optima") as pool:
+        while None not in (found := list(pool.map(lambda path: next(path, None), paths))):
+            yield tuple(found)
+
+
+def _is_worth_threads(values: torch.Tensor, classes: int) -> bool:
+    return values.is_cuda or values.numel() * classes >= _WORTH_THREADS
+
+
 @contextmanager
-def _threads_for(work: int) -> Iterator[None]:
+def _threads_for(values: torch.Tensor, classes: int) -> Iterator[None]:
     """One thread where a step is so short that several would spend their time waiting for each other."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1 if work < _WORTH_THREADS else before)
+    torch.set_num_threads(before if _is_worth_threads(values, classes) else 1)
     try:
         yield
     finally:

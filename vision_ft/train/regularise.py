@@ -11,7 +11,7 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 
 from vision_ft.model.classifier import Judged, judged
-from vision_ft.model.convex import optima, optimum
+from vision_ft.model.convex import optima, optimum, side_by_side
 from vision_ft.model.head import Linear
 
 Groups = npt.NDArray[np.int64]
@@ -108,7 +108,8 @@ def _tried(
         return optima(train.values[rows], train.labels[rows], prior, label_smoothing=label_smoothing, rough=True)
 
     everything = slice(None)
-    for (strength, whole), *parts in zip(path(everything), *(path(seen) for seen, _ in folds), strict=True):
+    paths = [path(everything), *(path(seen) for seen, _ in folds)]
+    for (strength, whole), *parts in side_by_side(paths, train.values, len(prior.bias)):
         losses = [val.judge(whole).losses]
         losses += [
             judged(part.logits(train.values[held_out]), train.labels[held_out]).losses
