@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from vision_ft.commands.console import say
-from vision_ft.commands.handover import hand_over, show
-from vision_ft.commands.testing import report_on, report_test
 from vision_ft.commands.training import until_stopped, within_memory
 from vision_ft.data.listing import TRAIN
 from vision_ft.errors import ConfigError, ExitCode
@@ -37,6 +35,8 @@ def _fit(verb: str, args: Sequence[str], stop: Stop) -> int:
             _finish(cli, cli.folder, started)
     elif verb != "fit":
         if verb == "test":
+            from vision_ft.commands.testing import report_test
+
             report_test(cli)
         say(Console(), f"next: vision-ft export {shlex.quote(str(cli.trainer.ckpt_path))}")
     unreadable = cli.datamodule.manifest.unreadable.height or cli.model.unreadable
@@ -44,6 +44,10 @@ def _fit(verb: str, args: Sequence[str], stop: Stop) -> int:
 
 
 def _finish(cli: VisionCLI, folder: RunFolder, started: float) -> None:
+    # A second or two to import, which nobody should wait for before the photos are read.
+    from vision_ft.commands.handover import hand_over, show
+    from vision_ft.commands.testing import report_on
+
     console = Console()
     _check_best(folder)
     if cli.selection is not None:

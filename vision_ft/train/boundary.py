@@ -18,6 +18,7 @@ from vision_ft.model.translate import Translation
 from vision_ft.model.trunk import Trunk
 from vision_ft.train.eyes import ByTorch, Eyes, fastest
 from vision_ft.train.looking import Cache
+from vision_ft.train.precision import HALF
 from vision_ft.train.slots import Slots
 from vision_ft.train.unfreeze import Unfreeze
 
@@ -91,7 +92,7 @@ class Boundary(pl.Callback):
         before = {part: side.boundary for part, side in self._sides.items()}
         changed = {part: place for part, place in wanted.items() if before.get(part, 0) != place}
         # What weights are judged by is not rounded.
-        rounds = {TRAIN: str(trainer.precision) == "bf16-mixed", VAL: False}
+        rounds = {TRAIN: str(trainer.precision) == HALF, VAL: False}
         kinds = {(place, rounds[part]) for part, place in changed.items()}
         engines = {kind: self._engine(trainer, model, trunk, kind[0], rounded=kind[1]) for kind in kinds}
         for part, place in changed.items():

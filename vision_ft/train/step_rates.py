@@ -13,6 +13,7 @@ from vision_ft.model.network import Network
 from vision_ft.model.translate import Translation
 from vision_ft.model.trunk import Trunk
 from vision_ft.train.eyes import ByTorch, Eyes, fastest
+from vision_ft.train.precision import HALF
 from vision_ft.train.prepared import Prepared
 from vision_ft.train.rates import AUGMENT, DECODE, count
 from vision_ft.train.stopwatch import Stopwatch
@@ -79,7 +80,9 @@ def _cut(cli: Prepared, trunk: Trunk, phase: int, translation: Translation) -> _
     if on_cpu:
         parameters = sum(parameter.numel() for parameter in network.parameters())
         name = translation.boundary(boundary)
-        eyes = fastest(by_torch, lambda: translation.part(name, network), network.noise(), _MANY, parameters)
+        graph = functools.partial(translation.part, name, network)
+        rounded = str(cli.trainer.precision) == HALF
+        eyes = fastest(by_torch, graph, network.noise(), _MANY, parameters, rounded=rounded)
     return _Cut(network, trunk, boundary, eyes)
 
 
