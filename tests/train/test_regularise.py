@@ -95,3 +95,25 @@ def test_photos_that_could_not_be_read_are_in_no_fold() -> None:
     some = Features(train.values[::2], train.labels[::2], torch.arange(0, 40, 2), 40)
     head, _ = fit_best(some, drawn(100, 1), ZERO, 0.0, np.arange(40))
     assert log_loss(head, drawn(100, 1)) < 0.3
+
+
+def test_folds_side_by_side_are_those_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    train, val, groups = drawn(400, 0, wrong=0.1), drawn(50, 1), np.arange(400)
+    side_by_side = fit_best(train, val, ZERO, 0.0, groups)
+    assert torch.get_num_threads() == before
+    monkeypatch.setattr("vision_ft.model.convex._WORTH_THREADS", 0)
+    one_by_one = fit_best(train, val, ZERO, 0.0, groups)
+    assert side_by_side[1] == one_by_one[1]
+    assert torch.equal(side_by_side[0].weight, one_by_one[0].weight)
+
+
+def test_views_of_a_photo_are_in_one_fold() -> None:
+    """Copies again, this time as looks at one photo."""
+    rng = np.random.default_rng(0)
+    once = features(torch.from_numpy(rng.normal(size=(60, 20))), torch.from_numpy(rng.integers(0, 2, 60)))
+    several = Features.together([once] * 5)
+    assert several.photos == 60
+    _, apart = fit_best(features(several.values, several.labels), drawn(2, 1), ZERO, 0.0, np.arange(300))
+    _, together = fit_best(several, drawn(2, 1), ZERO, 0.0, np.arange(60))
+    assert strength(together) > strength(apart)
