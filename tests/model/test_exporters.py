@@ -51,6 +51,28 @@ def test_tracing_serves_the_families(name: str, monkeypatch: pytest.MonkeyPatch)
     assert Translation(net).part(FEATURES, net)
 
 
+def test_tensors_that_were_alike_when_it_was_traced_need_not_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All norms of a fresh network have the same values; the quick exporter keeps one of them."""
+
+    def slow(*_: object) -> None:
+        raise AssertionError("the thorough exporter was needed")
+
+    monkeypatch.setattr(exporters, "_captured", slow)
+    net = network("resnet18", 32)
+    translation = Translation(net)
+    assert translation.part(FEATURES, net)
+    with torch.no_grad():
+        for tensor in (*net.backbone.parameters(), *net.backbone.buffers()):
+            if tensor.is_floating_point():
+                tensor.mul_(1 + 0.2 * torch.rand_like(tensor))
+    session = onnxruntime.InferenceSession(translation.part(FEATURES, net), providers=["CPUExecutionProvider"])
+    pixels = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        wanted = net.features(pixels).numpy()
+    (found,) = session.run(None, {session.get_inputs()[0].name: pixels.numpy()})
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+
+
 def test_what_tracing_gets_wrong_is_translated_all_the_same() -> None:
     for found, wanted in answers(Counting(), photos=5):
         np.testing.assert_allclose(found, wanted, rtol=1e-5)

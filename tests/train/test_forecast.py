@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,16 @@ def test_a_forecast_changes_nothing(
 ) -> None:
     # Dropout draws random numbers, and BatchNorm that trains changes with every batch that it sees.
     settings = ["--model.dropout", "0.2", "--unfreeze.batch_norm", "train", *more]
+    real = Forecast.on_train_start
+
+    def begin(self: Forecast, trainer: Any, model: Any) -> None:
+        chance, trained = torch.get_rng_state(), [one.requires_grad for one in model.parameters()]
+        real(self, trainer, model)
+        assert torch.equal(chance, torch.get_rng_state())
+        assert trained == [one.requires_grad for one in model.parameters()]
+        assert all(one.grad is None for one in model.parameters())
+
+    monkeypatch.setattr(forecast.Forecast, "on_train_start", begin)
     told = fit(drawings, "test_resnet", *settings, phases=PHASES)
     said = capsys.readouterr().err
     monkeypatch.setattr(forecast.Forecast, "on_train_start", lambda *_: None)
