@@ -89,7 +89,9 @@ def run(photos: Path, phase: dict[str, Any]) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     pl.seed_everything(0, verbose=False)
     settings = yaml.safe_load(CONFIG.read_text())
-    data = PhotoData(str(photos), augment=settings["data"]["augment"], batch_size=32, num_workers=1)
+    data = PhotoData(
+        str(photos), augment=settings["data"]["augment"], views=settings["data"]["views"], batch_size=32, num_workers=1
+    )
     built = build("tf_efficientnet_lite0", "builtin:", data.classes)
     network = Network(built.module, built.preprocessing)
     network.backbone.to(memory_format=torch.contiguous_format)
