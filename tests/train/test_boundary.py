@@ -182,6 +182,34 @@ def test_training_views_may_be_rounded_and_what_weights_are_judged_by_is_not(
     assert losses(half)["epoch 2"] == pytest.approx(losses(whole)["epoch 2"], rel=0.1)
 
 
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_run_that_is_resumed_sees_what_it_saw(
+    precision: str, drawings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of an epoch of views that were kept: they are looked at again, among others than before."""
+    monkeypatch.setattr(eyes, "_WORTH", 0)
+    settings = ["--data.views", "1", "--trainer.precision", precision]
+    phase = "[{epochs: 3, stages: 2, lr: 1e-3}]"
+    whole = weights(fit(drawings, "resnet18", *settings, phases=phase))
+    real, steps = Classifier.training_step, Counter[str]()
+
+    def step(model: Classifier, *batch: Any) -> torch.Tensor | None:
+        steps["made"] += 1
+        if steps["made"] == 7:
+            raise RuntimeError("no more power")
+        return real(model, *batch)
+
+    monkeypatch.setattr(Classifier, "training_step", step)
+    with pytest.raises(RuntimeError, match="no more power"):
+        fit(drawings, "resnet18", *settings, "--run.save_every_steps", "6", phases=phase)
+    forget_run()
+    last = Path("runs/run/latest/checkpoints/last.ckpt").resolve()
+    assert torch.load(last, weights_only=True)["global_step"] == 6
+    resumed = weights(fit(drawings, "resnet18", *settings, "--ckpt_path", str(last), phases=phase))
+    assert steps["made"] == 7 + 12 - 6
+    assert all(torch.equal(whole[name], tensor) for name, tensor in resumed.items())
+
+
 @pytest.mark.parametrize(
     ("backbone", "more"),
     [("inception_v3", ()), ("resnet18", ("--model.mixup", "0.2")), ("resnet18", ("--cache.gigabytes", "0"))],
