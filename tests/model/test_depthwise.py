@@ -84,6 +84,11 @@ def test_what_kind_of_numbers_comes_out() -> None:
         # Several filters a channel, and padding in words.
         assert nn.Conv2d(8, 16, 3, groups=8)(photos).shape == (2, 16, 4, 4)
         assert nn.Conv2d(8, 8, 3, groups=8, padding="same")(photos).shape == photos.shape
+        # A photo without a batch, a batch without a photo, and a number for both sides.
+        assert depthwise_one.float()(torch.randn(8, 8, 8)).shape == (8, 6, 6)
+        for step in (1, 2):
+            none = torch.randn(0, 8, 6, 6, requires_grad=True)
+            F.conv2d(none, torch.randn(8, 1, 5, 5, requires_grad=True), None, step, (2,), groups=8).sum().backward()
 
 
 def test_the_slow_kernels_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,7 @@ def test_a_wrong_command_line(args: list[str | Path], words: str, capsys: pytest
             "lr is 0, must be above 0. The stages, from",
         ),
         (["--unfreeze.patience", "0"], "unfreeze.patience is 0"),
+        (["--unfreeze.head_views", "2", "--data.augment", "none"], "no random views for the head"),
         (["--ema.decay", "1"], "ema.decay is 1, must be in [0, 1)"),
         (
             ["--model.mixup", "-1", "--model.cutmix", ".inf"],

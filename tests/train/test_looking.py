@@ -204,11 +204,14 @@ def test_an_engine_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch) -> No
     looker, trial = look_with("test_resnet")
     graph = functools.partial(looker._translation.part, FEATURES, looker._network)
 
-    def broken(self: ByOpenVino, graph: bytes) -> None:
-        raise RuntimeError("no such processor")
+    # A processor that it does not know, a library that is missing, another package of its name.
+    for error in (RuntimeError("no such processor"), ImportError("no such library"), AttributeError("no Core")):
 
-    monkeypatch.setattr(ByOpenVino, "__init__", broken)
-    assert isinstance(fastest(looker._torch, graph, trial, 1, 1, rounded=True), ByOnnxRuntime)
+        def broken(self: ByOpenVino, graph: bytes, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(ByOpenVino, "__init__", broken)
+        assert isinstance(fastest(looker._torch, graph, trial, 1, 1, rounded=True), ByOnnxRuntime)
     monkeypatch.setattr(ByOpenVino, "__init__", lambda *_: None)
     monkeypatch.setattr(ByOpenVino, "__call__", lambda self, pixels: looker._torch(pixels) * 1.1)
     assert isinstance(fastest(looker._torch, graph, trial, 1, 1, rounded=True), ByOnnxRuntime)
@@ -224,6 +227,9 @@ def test_where_the_head_sees_something_else_pytorch_looks(monkeypatch: pytest.Mo
 def test_for_a_few_photos_it_is_not_worth_a_translation() -> None:
     looker, _ = look_with("test_resnet")
     assert isinstance(looker.eyes_for(68), ByTorch)
+    # A few that are new, and then many views of all.
+    assert isinstance(looker.eyes_for(1 << 20), ByOnnxRuntime)
+    assert isinstance(looker.eyes_for(68), ByOnnxRuntime)
 
 
 def look_with(name: str) -> tuple[Looker, Any]:

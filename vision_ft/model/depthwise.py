@@ -48,10 +48,10 @@ def _conv2d(
     groups: int = 1,
 ) -> torch.Tensor:
     """``torch.nn.functional.conv2d``."""
-    if not groups == input.shape[1] > 1:
+    if input.ndim != 4 or not groups == input.shape[1] > 1:
         return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
     half = torch.is_autocast_enabled("cpu")
-    dtype = torch.bfloat16 if half else input.dtype
+    dtype = torch.get_autocast_dtype("cpu") if half else input.dtype
     padded = padding if isinstance(padding, str) else _pair(padding)
     if dtype not in _PLAIN or not _has_quick_way(weight, _pair(stride), padded, _pair(dilation)):
         with torch.autocast("cpu", enabled=False):
@@ -69,7 +69,7 @@ def _conv2d(
 
 def _has_quick_way(weight: torch.Tensor, stride: Sequence[int], padding: Any, dilation: Sequence[int]) -> bool:
     width = weight.shape[3]
-    if isinstance(padding, str) or tuple(dilation) != (1, 1) or stride[0] != stride[1] or len(weight) == 1:
+    if isinstance(padding, str) or tuple(dilation) != (1, 1) or stride[0] != stride[1]:
         return False
     if stride[0] > 1:
         return -(-width // stride[0]) <= _WIDEST
@@ -164,7 +164,8 @@ def _folded(rows: torch.Tensor, together: int) -> torch.Tensor:
     """(photos, channels, height, width) as (photos, together × channels, height, width / together)."""
     rows = F.pad(rows, (0, -rows.shape[3] % together)) if rows.shape[3] % together else rows
     last = rows.permute(0, 2, 3, 1).contiguous()
-    return last.view(*last.shape[:2], -1, together * last.shape[3]).permute(0, 3, 1, 2)
+    photos, height, width, channels = last.shape
+    return last.view(photos, height, width // together, together * channels).permute(0, 3, 1, 2)
 
 
 def _backward(
@@ -186,4 +187,5 @@ def _backward(
 
 
 def _pair(value: Any) -> list[int]:
-    return [value, value] if isinstance(value, int) else list(value)
+    both = [value] if isinstance(value, int) else list(value)
+    return both * 2 if len(both) == 1 else both

@@ -16,7 +16,7 @@ from vision_ft.data.loading import PhotoDataset
 from vision_ft.model.classifier import Classifier
 from vision_ft.model.translate import Translation
 from vision_ft.model.trunk import Trunk
-from vision_ft.train.eyes import ByTorch, Eyes, fastest
+from vision_ft.train.eyes import ByTorch, Eyes, can_round, fastest
 from vision_ft.train.looking import Cache
 from vision_ft.train.precision import HALF
 from vision_ft.train.slots import Slots
@@ -92,7 +92,7 @@ class Boundary(pl.Callback):
         before = {part: side.boundary for part, side in self._sides.items()}
         changed = {part: place for part, place in wanted.items() if before.get(part, 0) != place}
         # What weights are judged by is not rounded.
-        rounds = {TRAIN: str(trainer.precision) == HALF, VAL: False}
+        rounds = {TRAIN: str(trainer.precision) == HALF and can_round(), VAL: False}
         kinds = {(place, rounds[part]) for part, place in changed.items()}
         engines = {kind: self._engine(trainer, model, trunk, kind[0], rounded=kind[1]) for kind in kinds}
         for part, place in changed.items():

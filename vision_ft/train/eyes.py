@@ -127,6 +127,11 @@ class ByOpenVino:
         return torch.tensor(found[:photos], dtype=torch.float32)
 
 
+def can_round() -> bool:
+    """Whether an engine is installed that is faster in bfloat16."""
+    return importlib.util.find_spec("openvino") is not None
+
+
 def fastest(
     by_torch: ByTorch,
     graph: Callable[[], bytes],
@@ -155,12 +160,14 @@ def fastest(
         _log.info("no engine but PyTorch can look at the photos: %s", error)
         return by_torch
     wanted = by_torch(trial)
-    if rounded and importlib.util.find_spec("openvino") is not None:
+    if rounded and can_round():
         try:
             quick = ByOpenVino(data)
             found = quick(trial)
-        except RuntimeError as error:
-            _log.debug("OpenVINO cannot look at the photos: %s", error)
+        except Exception as error:
+            # Of another version, with a library missing, or something else of that name: it is an extra, and nothing
+            # that is wrong with it is a reason not to train.
+            _log.info("OpenVINO cannot look at the photos: %s", " ".join(str(error).split())[:200])
         else:
             if found.shape == wanted.shape and bool((found - wanted).norm() <= _NEAR * wanted.norm()):
                 return quick

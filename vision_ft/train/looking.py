@@ -137,6 +137,7 @@ class Looker:
         with context():
             self.head = LinearHead.of(network, self._trial.to(device))
         self._eyes: Eyes | None = None
+        self._chosen_for = 0
         self._torch = ByTorch(network.features if self.head is None else self.head.inputs, device, context)
         self._store: FeatureStore | None = None
         if self.head is not None and precision in _KEPT:
@@ -184,10 +185,11 @@ class Looker:
             return False
 
     def eyes_for(self, photos: int) -> Eyes:
-        """What looks at photos: chosen for so many of them when it is first asked for, and kept to."""
-        if self._eyes is None:
+        """What looks at so many photos: what was chosen before, unless that was for too few to be worth an engine."""
+        if self._eyes is None or (self._eyes is self._torch and photos > self._chosen_for):
             exact_here = self._exact and self._device.type == "cpu"
             self._eyes = self._fastest(photos) if exact_here else self._torch
+            self._chosen_for = photos
         return self._eyes
 
     def _fastest(self, photos: int) -> Eyes:

@@ -56,6 +56,10 @@ def mistakes(settings: Any) -> list[str]:
         faults += _logger_faults(settings["run"], settings["trainer"]["logger"])
         faults += _said(lambda: _unfreeze_of(settings))
         faults += _said(lambda: _check_schedule(settings["unfreeze"], stages))
+        if _plain(settings["unfreeze"])["head_views"] > 0 and data["augment"] in ("none", []):
+            faults.append(
+                "unfreeze.head_views: data.augment is none, so there are no random views for the head; leave it out"
+            )
     return list(dict.fromkeys(faults))
 
 

@@ -42,9 +42,11 @@ class Features:
     @classmethod
     def together(cls, parts: Sequence[Features]) -> Features:
         """Several looks at the same photos, in one; a photo has as many rows as it could be read times."""
-        values = torch.cat([one.values for one in parts])
-        labels = torch.cat([one.labels for one in parts])
-        return cls(values, labels, torch.cat([one.rows for one in parts]), parts[0].photos)
+        # A look at which nothing could be read does not even know how many features there are.
+        seen = [one for one in parts if len(one.rows)] or parts[:1]
+        values = torch.cat([one.values for one in seen])
+        labels = torch.cat([one.labels for one in seen])
+        return cls(values, labels, torch.cat([one.rows for one in seen]), parts[0].photos)
 
     def to(self, device: torch.device) -> Features:
         """The same on another device."""
